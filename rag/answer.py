@@ -1,0 +1,205 @@
+"""The assistant: question in, Answer out. Retrieves, reads, quotes, checks each quote, and abstains."""
+
+import fnmatch
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rag import catalog as catalogs
+from rag.catalog import Catalog
+from rag.embeddings import Encoder, open_encoder
+from rag.errors import IndexMissing, InputError
+from rag.index import DEFAULT_SOURCES, DenseIndex, check_manifest, recorded_sources
+from rag.quotes import highlighted, make_quote
+from rag.reader import Reader
+from rag.render import answer_text
+from rag.retrieval import retrieve
+from rag.sentences import SentenceReader
+from rag.settings import Settings
+from rag.types import Answer, Document, Hit, Quote, Span
+
+LONGEST_QUESTION = 2000  # characters; the encoder reads 256 tokens
+NEAREST = 3  # passages shown, as no answer, when the files don't say
+
+
+class Assistant:
+    """Models and index held open for many questions. Safe to share between threads: questions take turns."""
+
+    def __init__(self, settings: Settings, encoder: Encoder, reader: Reader, catalog: Catalog, dense: DenseIndex) -> None:
+        self.settings = settings
+        self.encoder = encoder
+        self.reader = reader
+        self.catalog = catalog
+        self.dense = dense
+        self._inode = catalog.path.stat().st_ino
+        self._turn = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings | None = None, **values: Any) -> "Assistant":
+        """Open the index and the models that `settings` (or keyword values for them) name.
+
+        Raises IndexMissing, IndexMismatch, IndexDamaged, ModelError or InputError, each naming the remedy.
+        """
+        settings = settings or Settings.load(**values)
+        settings = settings.model_copy(update={"index": settings.index.absolute()})  # the caller may change folder later
+        encoder = open_encoder(settings.encoder, batch_size=settings.batch_size, threads=settings.threads)
+        catalog, dense = _open_index(settings, encoder)
+        return cls(settings, encoder, SentenceReader(encoder), catalog, dense)
+
+    def close(self) -> None:
+        self.catalog.close()
+
+    def __enter__(self) -> "Assistant":
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def sources(self) -> Path:
+        """The folder that quotes are checked against."""
+        return self.settings.sources or recorded_sources(self.settings.index, self.catalog.meta()) or DEFAULT_SOURCES
+
+    def ask(self, question: str, files: Sequence[str] | None = None) -> Answer:
+        """Answer one question from the files, or from those that `files` names (relative paths or patterns such as "*.md").
+
+        Raises InputError for an empty or over-long question and for a file that is not indexed.
+        """
+        question = check_question(question)
+        with self._turn:
+            self._renew()
+            try:
+                with self.catalog.snapshot():
+                    if self.catalog.generation() != self.dense.generation:
+                        self.dense = DenseIndex.open(self.settings.index, self.catalog)
+                    return self._ask(question, files)
+            except sqlite3.DatabaseError as error:
+                raise catalogs.damaged(self.catalog.path, error) from error
+
+    def _renew(self) -> None:
+        """Open the catalogue again when a rebuild has put another file in its place."""
+        try:
+            inode = self.catalog.path.stat().st_ino
+        except OSError as error:
+            raise IndexMissing(f"the index in '{self.settings.index}' is gone; build it again: rag build") from error
+        if inode != self._inode:
+            self.catalog.close()
+            self.catalog, self.dense = _open_index(self.settings, self.encoder)
+            self._inode = inode
+
+    def _ask(self, question: str, files: Sequence[str] | None) -> Answer:
+        marks = [time.perf_counter()]
+        names = _matching(files, self.catalog.files()) if files else None
+        vector = self.encoder.encode([question])[0]
+        marks.append(time.perf_counter())
+        hits = retrieve(
+            question,
+            vector,
+            self.catalog,
+            self.dense,
+            candidates=self.settings.candidates,
+            limit=self.settings.passages,
+            sources=names,
+        )
+        marks.append(time.perf_counter())
+        spans = self.reader.read(question, hits) if hits else []
+        marks.append(time.perf_counter())
+        threshold = self.reader.threshold if self.settings.threshold is None else self.settings.threshold
+        good = [span for span in spans if span.probability >= threshold]
+        quotes, rejected = self._quote(good[: self.settings.max_quotes])
+        answered = bool(quotes)
+        nearest = () if answered else self._quote(spans[:NEAREST] or _whole(hits[:NEAREST]))[0]
+        marks.append(time.perf_counter())
+        short = highlighted(quotes[0])[0] if answered else None
+        stages = ("embed", "retrieve", "read", "quote")
+        timings = {stage: marks[i + 1] - marks[i] for i, stage in enumerate(stages)}
+        draft = Answer(
+            question=question,
+            text="",
+            short=short,
+            answered=answered,
+            confidence=spans[0].probability if spans else 0.0,
+            quotes=quotes,
+            nearest=nearest,
+            rejected=rejected,
+            timings={**timings, "total": marks[-1] - marks[0]},
+            files=tuple(names) if names is not None else None,
+            reader=self.reader.name,
+        )
+        return draft.model_copy(update={"text": answer_text(draft)})
+
+    def _quote(self, spans: Sequence[Span]) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
+        quotes: list[Quote] = []
+        rejected: list[str] = []
+        documents: dict[str, Document | None] = {}
+        for span in spans:
+            if span.source not in documents:
+                documents[span.source] = self.catalog.document(span.source)
+            document = documents[span.source]
+            if document is None or not 0 <= span.start <= span.answer_start < span.answer_end <= span.end <= len(document.text):
+                rejected.append(f"{span.source}, characters {span.start}–{span.end}: not in the catalogue")
+                continue
+            quotes.append(make_quote(document, self.sources, span))
+        return tuple(quotes), tuple(rejected)
+
+
+def _open_index(settings: Settings, encoder: Encoder) -> tuple[Catalog, DenseIndex]:
+    catalog = Catalog.open(settings.index)
+    try:
+        with catalog.snapshot():
+            meta = catalog.meta()
+            if "generation" not in meta:
+                raise IndexMissing(f"the build of the index in '{settings.index}' has not finished; run it again: rag build")
+            check_manifest(meta, encoder, settings)
+            return catalog, DenseIndex.open(settings.index, catalog)
+    except sqlite3.DatabaseError as error:
+        raise catalogs.damaged(catalog.path, error) from error
+
+
+def _whole(hits: Sequence[Hit]) -> list[Span]:
+    """Hits as spans, for showing the nearest passages when a reader found nothing in them."""
+    return [Span(h.chunk.source, h.chunk.start, h.chunk.end, h.chunk.start, h.chunk.end, h.score, 0.0, h.chunk_id) for h in hits]
+
+
+def check_question(question: str) -> str:
+    """The question without white space around it. Raises InputError when it is empty or too long."""
+    question = question.strip()
+    if not question:
+        raise InputError("the question is empty; type one")
+    if len(question) > LONGEST_QUESTION:
+        raise InputError(f"the question has {len(question)} characters; ask in at most {LONGEST_QUESTION}")
+    return question
+
+
+def _matching(patterns: Sequence[str], indexed: Sequence[str] | dict[str, Any]) -> list[str]:
+    """Names of indexed files that one of the patterns matches, exactly or as a glob."""
+    if isinstance(patterns, str):
+        patterns = [patterns]
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        wanted = pattern.replace(os.sep, "/").removeprefix("./")
+        found = [wanted] if wanted in indexed else [name for name in sorted(indexed) if fnmatch.fnmatchcase(name, wanted)]
+        if not found:
+            some = ", ".join(sorted(indexed)[:5]) + (", …" if len(indexed) > 5 else "")
+            raise InputError(f"no indexed file matches '{pattern}'; indexed are: {some or 'none'}")
+        names.update(dict.fromkeys(found))
+    return list(names)
+
+
+@lru_cache(maxsize=4)
+def _assistant(settings: Settings, _folder: str) -> Assistant:
+    return Assistant.open(settings)
+
+
+def answer(question: str, files: Sequence[str] | None = None, **settings: Any) -> Answer:
+    """Answer one question with the default settings, or those given as keywords; models stay loaded for the next one.
+
+    Raises RagError (its children name what was wrong and the remedy).
+    """
+    return _assistant(Settings.load(**settings), str(Path.cwd())).ask(question, files)

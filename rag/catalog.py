@@ -1,0 +1,391 @@
+"""The catalogue: one SQLite file that holds documents, chunks, vectors and full text, and is the single source of truth.
+
+A build stages new documents one by one (so that a killed build is continued, not repeated) and publishes them all in one
+transaction, which raises the generation. Readers never see staged rows, and hold one snapshot for the length of a question.
+"""
+
+import re
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.documents import Listed
+from rag.errors import IndexDamaged, IndexMissing
+from rag.types import Chunk, Document
+
+FORMAT = "1"
+FILE = "catalog.sqlite3"
+LIVE, STAGED = 0, 1
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY,
+    state INTEGER NOT NULL,           -- 0 live, 1 staged by a build that has not published yet
+    source TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    encoding TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    title TEXT NOT NULL,
+    pages BLOB NOT NULL,
+    text TEXT NOT NULL,
+    UNIQUE (source, state)
+);
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used twice: a stale FAISS id must not name another chunk
+    document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    "end" INTEGER NOT NULL,
+    heading TEXT NOT NULL,
+    sentences BLOB NOT NULL,          -- int32 pairs
+    key BLOB NOT NULL                 -- hash of encoder and embedded text
+);
+CREATE INDEX chunks_by_document ON chunks (document, ordinal);
+CREATE INDEX chunks_by_key ON chunks (key);
+CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE skipped (source TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, reason TEXT NOT NULL) WITHOUT ROWID;
+CREATE VIRTUAL TABLE fulltext USING fts5 (context, body, tokenize = 'porter unicode61 remove_diacritics 2');
+"""
+
+WORD = re.compile(r"\w+")
+# Words of a question that say nothing about its subject; left in, they make every chunk a BM25 match.
+STOPWORDS = frozenset(
+    "a about an and any are as at be been being but by can could did do does doing for from had has have how i if "
+    "in into is it its me much my of on or our shall should so some than that the their them then there these they "
+    "this those to us was we were what when where which who whom whose why will with would you your".split()
+)
+
+
+def vector_key(fingerprint: str, text: str) -> bytes:
+    """Under which a text's vector is kept: another encoder or another text is another key."""
+    return sha256(f"{fingerprint}\0{text}".encode("utf-8", "surrogatepass")).digest()
+
+
+def embedded_text(chunk: Chunk) -> str:
+    """What the encoder reads: title and heading, then the chunk. Not quotable."""
+    return f"{chunk.context}\n{chunk.text}" if chunk.context else chunk.text
+
+
+class Catalog:
+    """An open catalogue. `open` reads or writes an existing one, `create` makes one."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.db = connection
+
+    @classmethod
+    def open(cls, folder: Path, *, create: bool = False) -> "Catalog":
+        """Open `folder`'s catalogue, read-only unless `create`.
+
+        Raises IndexMissing when there is none (and `create` is not set), IndexDamaged when it is no catalogue.
+        """
+        path = folder / FILE
+        if not path.is_file() and not create:
+            raise IndexMissing(f"no index in '{folder}'; build one: rag build FOLDER --index {folder}")
+        try:
+            if create:
+                connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+            else:
+                connection = _connect_reading(path)
+            tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
+            if not tables:
+                if not create:
+                    connection.close()
+                    raise IndexMissing(f"no index in '{folder}'; build one: rag build FOLDER --index {folder}")
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+            return cls(path, connection)
+        except sqlite3.DatabaseError as error:
+            raise damaged(path, error) from error
+
+    def close(self) -> None:
+        self.db.close()
+
+    def __enter__(self) -> "Catalog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """One consistent state for all reads inside; a build may publish meanwhile."""
+        self.db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.db.execute("ROLLBACK")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    # --- what built this index ------------------------------------------------------------------------------------
+
+    def meta(self) -> dict[str, str]:
+        return dict(self.db.execute("SELECT key, value FROM meta").fetchall())
+
+    def set_meta(self, values: dict[str, str]) -> None:
+        self.db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    def generation(self) -> int:
+        row = self.db.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+        return int(row[0]) if row else 0
+
+    # --- listing --------------------------------------------------------------------------------------------------
+
+    def files(self, state: int = LIVE) -> dict[str, tuple[int, int, str]]:
+        """{source: (size, mtime_ns, sha256)} of all documents."""
+        rows = self.db.execute("SELECT source, size, mtime_ns, sha256 FROM documents WHERE state = ?", (state,))
+        return {source: (size, mtime, digest) for source, size, mtime, digest in rows}
+
+    def skipped(self) -> dict[str, tuple[int | None, int | None, str]]:
+        rows = self.db.execute("SELECT source, size, mtime_ns, reason FROM skipped")
+        return {source: (size, mtime, reason) for source, size, mtime, reason in rows}
+
+    def counts(self) -> tuple[int, int]:
+        """(documents, chunks), live."""
+        return (
+            self.db.execute("SELECT count(*) FROM documents WHERE state = 0").fetchone()[0],
+            self.db.execute("SELECT count(*) FROM chunks JOIN documents d ON d.id = document WHERE d.state = 0").fetchone()[0],
+        )
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def document(self, source: str) -> Document | None:
+        """The live document of that name, text included."""
+        row = self.db.execute(
+            "SELECT source, text, sha256, size, mtime_ns, encoding, kind, title, pages FROM documents "
+            "WHERE source = ? AND state = 0",
+            (source,),
+        ).fetchone()
+        if row is None:
+            return None
+        source, text, digest, size, mtime_ns, encoding, kind, title, pages = row
+        return Document(source, text, digest, size, mtime_ns, encoding, kind, title, tuple(array("i", pages)))
+
+    def chunks(self, ids: Sequence[int]) -> dict[int, Chunk]:
+        """{id: chunk} for those ids that are live."""
+        found: dict[int, Chunk] = {}
+        for some in _portions(list(ids), 500):
+            rows = self.db.execute(
+                'SELECT c.id, d.source, c.ordinal, c.start, c."end", f.body, d.title, c.heading, c.sentences '
+                "FROM chunks c JOIN documents d ON d.id = c.document JOIN fulltext f ON f.rowid = c.id "
+                f"WHERE d.state = 0 AND c.id IN ({','.join('?' * len(some))})",
+                some,
+            )
+            for number, source, ordinal, start, end, body, title, heading, sentences in rows:
+                flat = array("i", sentences)
+                found[number] = Chunk(
+                    source, ordinal, start, end, body, title, heading, tuple(zip(flat[0::2], flat[1::2], strict=True))
+                )
+        return found
+
+    def neighbours(self, source: str, ordinal: int) -> list[int]:
+        """Ids of the chunks before and after this one in its document."""
+        rows = self.db.execute(
+            "SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document "
+            "WHERE d.state = 0 AND d.source = ? AND c.ordinal IN (?, ?) ORDER BY c.ordinal",
+            (source, ordinal - 1, ordinal + 1),
+        )
+        return [row[0] for row in rows]
+
+    def chunk_ids(self, sources: Sequence[str]) -> list[int]:
+        """Ids of all chunks of these live documents, ascending."""
+        ids: list[int] = []
+        for some in _portions(list(sources), 500):
+            rows = self.db.execute(
+                "SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document "
+                f"WHERE d.state = 0 AND d.source IN ({','.join('?' * len(some))})",
+                some,
+            )
+            ids.extend(row[0] for row in rows)
+        return sorted(ids)
+
+    def vectors(self, dimension: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(ids, vectors) of all live chunks, shapes (n,) and (n, dimension), in order of id."""
+        rows = self.db.execute(
+            "SELECT c.id, v.vector FROM chunks c JOIN documents d ON d.id = c.document JOIN vectors v ON v.key = c.key "
+            "WHERE d.state = 0 ORDER BY c.id"
+        ).fetchall()
+        ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+        data = b"".join(row[1] for row in rows)
+        return ids, np.frombuffer(data, dtype="<f4").reshape(len(rows), dimension).astype(np.float32, copy=False)
+
+    def search_text(self, question: str, limit: int, among: Sequence[int] | None = None) -> list[int]:
+        """Chunk ids by BM25, best first (FTS5's own, k1 = 1.2, b = 0.75). Title and heading count half as much as the body."""
+        words = list(dict.fromkeys(WORD.findall(question.lower())))
+        terms = [word for word in words if word not in STOPWORDS] or words
+        if not terms:
+            return []
+        query = " OR ".join(f'"{term}"' for term in terms[:64])
+        where = ""
+        if among is not None:
+            self.db.execute("CREATE TEMP TABLE IF NOT EXISTS among (id INTEGER PRIMARY KEY)")
+            self.db.execute("DELETE FROM temp.among")
+            self.db.executemany("INSERT INTO temp.among VALUES (?)", ((number,) for number in among))
+            where = "AND rowid IN (SELECT id FROM temp.among)"
+        rows = self.db.execute(
+            f"SELECT rowid FROM fulltext WHERE fulltext MATCH ? {where} ORDER BY bm25(fulltext, 0.5, 1.0), rowid LIMIT ?",
+            (query, limit),
+        )
+        return [row[0] for row in rows]
+
+    def dimension(self) -> int:
+        """Length of the live chunks' vectors; 0 when there is none."""
+        row = self.db.execute(
+            "SELECT length(v.vector) / 4 FROM vectors v JOIN chunks c ON c.key = v.key JOIN documents d ON d.id = c.document "
+            "WHERE d.state = 0 LIMIT 1"
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def check(self) -> None:
+        """Raises sqlite3.DatabaseError when pages of the file are damaged."""
+        verdict = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+
+    # --- building -------------------------------------------------------------------------------------------------
+
+    def unstage(self, keep: Iterable[Listed] = ()) -> set[str]:
+        """Drop staged documents, but those that still are as listed in `keep`; returns the kept names."""
+        current = {(listed.source, listed.size, listed.mtime_ns) for listed in keep}
+        staged = {(source, size, mtime) for source, (size, mtime, _) in self.files(STAGED).items()}
+        with self.transaction():
+            for source, _, _ in staged - current:
+                self.db.execute("DELETE FROM documents WHERE source = ? AND state = 1", (source,))
+        return {source for source, _, _ in staged & current}
+
+    def stage(self, document: Document, chunks: Sequence[Chunk], fingerprint: str) -> None:
+        """Keep a document and its chunks, unseen by readers until `publish`."""
+        with self.transaction():
+            self.db.execute("DELETE FROM documents WHERE source = ? AND state = 1", (document.source,))
+            cursor = self.db.execute(
+                "INSERT INTO documents (state, source, size, mtime_ns, sha256, encoding, kind, title, pages, text) "
+                "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    document.source,
+                    document.size,
+                    document.mtime_ns,
+                    document.sha256,
+                    document.encoding,
+                    document.kind,
+                    document.title,
+                    array("i", document.pages).tobytes(),
+                    document.text,
+                ),
+            )
+            self.db.executemany(
+                'INSERT INTO chunks (document, ordinal, start, "end", heading, sentences, key) VALUES (?, ?, ?, ?, ?, ?, ?)',
+                (
+                    (
+                        cursor.lastrowid,
+                        chunk.ordinal,
+                        chunk.start,
+                        chunk.end,
+                        chunk.heading,
+                        array("i", [offset for pair in chunk.sentences for offset in pair]).tobytes(),
+                        vector_key(fingerprint, embedded_text(chunk)),
+                    )
+                    for chunk in chunks
+                ),
+            )
+
+    def unembedded(self) -> Iterator[tuple[bytes, str]]:
+        """(key, text) of staged chunks that have no vector yet, each key once, document by document."""
+        seen: set[bytes] = set()
+        documents = self.db.execute("SELECT id, source, title, text FROM documents WHERE state = 1 ORDER BY id")
+        for number, source, title, text in documents:
+            rows = self.db.execute(
+                'SELECT c.start, c."end", c.heading, c.key, c.ordinal FROM chunks c '
+                "WHERE c.document = ? AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.key = c.key) ORDER BY c.ordinal",
+                (number,),
+            ).fetchall()
+            for start, end, heading, key, ordinal in rows:
+                if key not in seen:
+                    seen.add(key)
+                    yield key, embedded_text(Chunk(source, ordinal, start, end, text[start:end], title, heading, ()))
+
+    def unembedded_count(self) -> int:
+        row = self.db.execute(
+            "SELECT count(DISTINCT c.key) FROM chunks c JOIN documents d ON d.id = c.document "
+            "WHERE d.state = 1 AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.key = c.key)"
+        ).fetchone()
+        return int(row[0])
+
+    def add_vectors(self, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
+        """Keep vectors at once: a killed build embeds nothing twice."""
+        with self.transaction():
+            rows = ((key, vector.astype("<f4").tobytes()) for key, vector in zip(keys, vectors, strict=True))
+            self.db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+
+    def publish_rows(self, removed: Iterable[str], touched: Sequence[Listed], skipped: Iterable[tuple[Listed, str]]) -> None:
+        """Inside a transaction: staged documents replace live ones, `removed` leave, orphaned vectors go."""
+        staged = [row[0] for row in self.db.execute("SELECT source FROM documents WHERE state = 1")]
+        for source in [*removed, *staged]:
+            self.db.execute(
+                "DELETE FROM fulltext WHERE rowid IN (SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document "
+                "WHERE d.source = ? AND d.state = 0)",
+                (source,),
+            )
+            self.db.execute("DELETE FROM documents WHERE source = ? AND state = 0", (source,))
+        for number, source, title, text in self.db.execute("SELECT id, source, title, text FROM documents WHERE state = 1"):
+            rows = self.db.execute('SELECT id, start, "end", heading, ordinal FROM chunks WHERE document = ?', (number,)).fetchall()
+            self.db.executemany(
+                "INSERT INTO fulltext (rowid, context, body) VALUES (?, ?, ?)",
+                (
+                    (chunk_id, Chunk(source, ordinal, start, end, "", title, heading, ()).context, text[start:end])
+                    for chunk_id, start, end, heading, ordinal in rows
+                ),
+            )
+        self.db.execute("UPDATE documents SET state = 0 WHERE state = 1")
+        self.db.executemany(
+            "UPDATE documents SET size = ?, mtime_ns = ? WHERE source = ? AND state = 0",
+            ((listed.size, listed.mtime_ns, listed.source) for listed in touched),
+        )
+        self.db.execute("DELETE FROM skipped")
+        self.db.executemany(
+            "INSERT INTO skipped VALUES (?, ?, ?, ?)",
+            ((listed.source, listed.size, listed.mtime_ns, reason) for listed, reason in skipped),
+        )
+        self.db.execute("DELETE FROM vectors WHERE NOT EXISTS (SELECT 1 FROM chunks c WHERE c.key = vectors.key)")
+
+
+def _connect_reading(path: Path) -> sqlite3.Connection:
+    """A read-only connection; where the folder itself is read-only, WAL's side files cannot be made and are not needed."""
+    quoted = path.resolve().as_uri()
+    connection = sqlite3.connect(f"{quoted}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return connection
+    except sqlite3.OperationalError:
+        connection.close()
+        if path.with_name(path.name + "-wal").exists():
+            raise
+        return sqlite3.connect(f"{quoted}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+
+
+def damaged(path: Path, error: Exception) -> IndexDamaged:
+    return IndexDamaged(f"the catalogue '{path}' cannot be read ({error}); rebuild it: rag build --fresh")
+
+
+def _portions(items: list[int] | list[str], size: int) -> Iterator[list[int] | list[str]]:
+    for i in range(0, len(items), size):
+        yield items[i : i + size]

@@ -1,0 +1,323 @@
+"""The `rag` command: ask, build, status, verify.
+
+Exit codes: 0 answered (or done), 3 the files don't say, 2 usage or bad input, 1 failure. Answers and reports go to standard
+output; errors are one line on standard error. Heavy modules are imported inside the commands, so that help is instant.
+"""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from rag.errors import IndexMissing, InputError, RagError
+
+if TYPE_CHECKING:
+    from rag.settings import Settings
+    from rag.types import Answer, BuildReport, Progress
+
+UsageError: Any = typer.BadParameter.__base__  # typer exports only this child of it
+
+ANSWERED, FAILED, BAD_INPUT, ABSTAINED = 0, 1, 2, 3
+
+app = typer.Typer(
+    help="Ask your own files, get an answer in their own words: every quote is real, and checked.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Settings are also read from the environment: RAG_INDEX, RAG_SOURCES, RAG_THRESHOLD, … (README lists them).",
+)
+
+Index = Annotated[
+    Path | None, typer.Option("--index", metavar="DIR", help="Folder of the index.  [default: ./index]", show_default=False)
+]
+Sources = Annotated[
+    Path | None,
+    typer.Option(
+        "--sources", metavar="DIR", help="Folder of documents.  [default: the index's own, else ./seeds]", show_default=False
+    ),
+]
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help='The question; "-" reads one a line from standard input.', show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    files: Annotated[
+        list[str] | None,
+        typer.Option("--file", metavar="NAME", help='Ask only this file or pattern, such as "*.md"; may be repeated.'),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="P", help="Least probability to answer, 0 to 1.  [default: the reader's]")
+    ] = None,
+    index: Index = None,
+    sources: Sources = None,
+) -> None:
+    """Answer a question from the files, with quotes.
+
+    With "-" one JSON answer a line is written for each line read, at once, and the exit code is 0.
+    """
+    from rag.answer import Assistant, check_question
+
+    if question != "-":
+        question = check_question(question)
+    with Assistant.open(_settings(index=index, sources=sources, threshold=threshold)) as assistant:
+        if question == "-":
+            _ask_lines(assistant.ask, files)
+            return
+        answer = assistant.ask(question, files)
+    if as_json:
+        _print(_json(answer, indent=2))
+    else:
+        _print_answer(answer)
+    raise typer.Exit(ANSWERED if answer.answered else ABSTAINED)
+
+
+@app.command()
+def build(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Folder of documents; the same as --sources.", show_default=False)
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Read and embed everything anew, whatever the index holds.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    index: Index = None,
+    sources: Sources = None,
+) -> None:
+    """Bring the index up to date with the folder: only what changed is read and embedded."""
+    from rag.index import build_index
+
+    if folder is not None and sources is not None and folder != sources:
+        raise InputError(f"two folders named: '{folder}' and --sources '{sources}'; give one")
+    settings = _settings(index=index, sources=folder or sources)
+    with progress_bar() as tell:
+        report = build_index(fresh=fresh, settings=settings, progress=tell)
+    _print(report.model_dump_json(indent=2) if as_json else report_text(report))
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    index: Index = None,
+    sources: Sources = None,
+) -> None:
+    """Show what is indexed, with which model, and which files have changed since."""
+    from rag.index import index_status
+
+    found = index_status(_settings(index=index, sources=sources))
+    if as_json:
+        _print(json.dumps(found, ensure_ascii=not _utf8(), indent=2))
+        return
+    from rag.render import one_line
+
+    _print(f"index      {found['index']} (generation {found['generation']})")
+    _print(f"sources    {found['sources']}")
+    _print(f"model      {found['encoder']}, {found['dimension']} dimensions")
+    _print(f"documents  {found['documents']}")
+    _print(f"chunks     {found['chunks']}")
+    for name, sign in (("new", "+"), ("changed", "~"), ("missing", "-")):
+        for source in found[name]:
+            _print(f"  {sign} {one_line(source)} ({name})")
+    for source, reason in found["skipped"].items():
+        _print(f"  ! {one_line(source)} (skipped: {one_line(reason)})")
+    stale = len(found["new"]) + len(found["changed"]) + len(found["missing"])
+    _print(f"stale      {stale} file{'s' * (stale != 1)}; run: rag build" if stale else "stale      none")
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="ANSWER.JSON", help='An answer saved with --json; "-" for standard input.')],
+    index: Index = None,
+    sources: Sources = None,
+) -> None:
+    """Check every quote of a saved answer against the files: no model, no index needed.
+
+    Reads one JSON answer, or one a line. Exit code 1, with the reasons, when a quote no longer holds.
+    """
+    from rag.index import sources_of
+    from rag.quotes import verify_answer
+
+    answers = list(_read_answers(file))
+    root = sources_of(_settings(index=index, sources=sources))
+    problems = [problem for answer in answers for problem in verify_answer(answer, root)]
+    for problem in problems:
+        _complain(problem)
+    quotes = sum(len(answer.quotes) + len(answer.nearest) for answer in answers)
+    if problems:
+        raise typer.Exit(FAILED)
+    _print(f"{quotes} quote{'s' * (quotes != 1)} checked against {root}: all hold")
+
+
+def main() -> NoReturn:
+    """Run the command; every foreseen failure is one line on standard error."""
+    try:
+        code = app(standalone_mode=False) or ANSWERED
+    except UsageError as error:
+        hint = f"; see: {error.ctx.command_path} --help" if error.ctx else ""
+        code = _complain(error.format_message().rstrip(".") + hint, BAD_INPUT)
+    except typer.Abort:
+        code = _complain("stopped; what was embedded is kept, and the next build goes on from there", 130)
+    except (InputError, IndexMissing) as error:
+        code = _complain(str(error), BAD_INPUT)
+    except RagError as error:
+        code = _complain(str(error), FAILED)
+    except BrokenPipeError:  # the reader of our output has gone: nothing to tell anybody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    sys.exit(code)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _settings(**values: Any) -> "Settings":
+    from rag.settings import Settings
+
+    return Settings.load(**values)
+
+
+def _utf8() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def _print(text: str) -> None:
+    if not _utf8():
+        text = text.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii")
+    print(text)
+
+
+def _complain(message: str, code: int = FAILED) -> int:
+    text = " ".join(message.split())
+    print(f"rag: {text}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    return code
+
+
+def _json(answer: "Answer", indent: int | None = None) -> str:
+    """JSON; one-line answers are pure ASCII, so that no character of a document can end a line early."""
+    return json.dumps(answer.model_dump(mode="json"), ensure_ascii=indent is None or not _utf8(), indent=indent)
+
+
+def _ask_lines(ask: Callable[..., "Answer"], files: list[str] | None) -> None:
+    """One JSON answer for each line of standard input, flushed as it goes; a line that can't be asked is answered with why."""
+    from rag.types import Answer
+
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    for line in sys.stdin:
+        question = line.strip()
+        try:
+            answer = ask(question, files)
+        except InputError as error:
+            answer = Answer(question=question, text=str(error), answered=False, confidence=0.0, rejected=(str(error),))
+        print(_json(answer), flush=True)
+
+
+def _print_answer(answer: "Answer") -> None:
+    """For people: rich, coloured on a terminal only, wrapped to its width."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from rag.render import REFUSAL, citation, one_line, pieces, warning
+
+    if not _utf8():
+        _print(answer.text)
+        return
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    if not answer.answered:
+        console.print(Text(REFUSAL, style="bold"))
+        if answer.nearest:
+            console.print(Text("\nNearest passages, not an answer:", style="dim"))
+    elif answer.short and answer.short != answer.quotes[0].text:
+        console.print(Text(one_line(answer.short), style="bold"))
+    for quote in answer.quotes or answer.nearest:
+        text = Text("“")
+        for part, marked in pieces(quote):
+            text.append(part, style="bold yellow" if marked and answer.answered else "" if answer.answered else "dim")
+        text.append("”")
+        console.print()
+        console.print(Padding(text, (0, 0, 0, 2)) if console.is_terminal else text)
+        console.print(Text(f"  — {citation(quote)}" + (f" · {quote.score:.0%}" if answer.answered else ""), style="cyan"))
+        if quote.state != "current":
+            console.print(Text(f"  ! {warning(quote)}", style="bold red"))
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[["Progress"], None]]:
+    """A progress bar on standard error, when that is a terminal; else a line a stage."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from rag.render import one_line
+
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}"),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(step: "Progress") -> None:
+            if step.stage not in tasks:
+                tasks[step.stage] = bar.add_task(step.stage, total=step.total or None, name="")
+            bar.update(tasks[step.stage], completed=step.done, total=step.total or None, name=one_line(step.source)[:40])
+
+        yield tell
+
+
+def report_text(report: "BuildReport") -> str:
+    """A build's report for people: what changed, what was skipped and why."""
+    from rag.render import one_line
+
+    lines = [
+        f"{'+' if name == 'added' else '~'} {one_line(source)} ({name})"
+        for name in ("added", "changed")
+        for source in getattr(report, name)
+    ]
+    lines += [f"- {one_line(source)} (removed)" for source in report.removed]
+    lines += [f"! {one_line(item.source)} (skipped: {one_line(item.reason)})" for item in report.skipped]
+    counted = (
+        f"{len(report.added)} added, {len(report.changed)} changed, {len(report.removed)} removed, {report.unchanged} unchanged"
+    )
+    lines.append(f"{counted}, {len(report.skipped)} skipped")
+    lines.append(
+        f"{report.documents} document{'s' * (report.documents != 1)}, {report.chunks} chunks ({report.embedded} embedded) "
+        f"in {report.seconds:.1f} s · {report.index}"
+    )
+    return "\n".join(lines)
+
+
+def _read_answers(file: Path) -> Iterator["Answer"]:
+    """The answers of a JSON or JSON-lines file. Raises InputError naming the file and what is wrong with it."""
+    from pydantic import ValidationError
+
+    from rag.types import Answer
+
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"answer file '{file}' cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    lines = [line for line in text.split("\n") if line.strip()]
+    whole = len(lines) < 2 or lines[0].strip() == "{"  # as --json prints it; else one answer a line
+    for part in [text] if whole else lines:
+        try:
+            yield Answer.model_validate_json(part)
+        except ValidationError as error:
+            raise InputError(f"'{file}' is no answer saved by rag ask --json: {_reason(error)}") from error
+
+
+def _reason(error: Any) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'JSON'}: {first['msg']}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,402 @@
+"""Build and open an index: the catalogue, and the FAISS index derived from it.
+
+A build lists the folder, reads only what is new or changed (by size and time, then by hash), embeds only texts it has no
+vector for, and publishes everything in one transaction. FAISS holds no truth: its file carries the catalogue's generation
+and hash, and whenever it doesn't match it is made again from the vectors in the catalogue.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from rag import catalog as catalogs
+from rag.catalog import Catalog
+from rag.chunks import chunk_document
+from rag.documents import Listed, Unreadable, list_files, read_document
+from rag.embeddings import Encoder, Vectors, open_encoder
+from rag.errors import IndexBusy, IndexDamaged, IndexMismatch, IndexMissing, InputError, RagError
+from rag.settings import Settings
+from rag.types import BuildReport, Progress, Skipped
+
+if TYPE_CHECKING:
+    import faiss
+
+log = logging.getLogger("rag")
+
+Report = Callable[[Progress], None]
+DEFAULT_SOURCES = Path("seeds")
+EMBED_AT_ONCE = 16  # batches taken together and sorted by length, so that little is padding; then kept in the catalogue
+LASTING = ("empty", "binary")  # reasons that hold for as long as size and time stay: not read again
+
+
+def build_index(
+    sources: str | Path | None = None,
+    index: str | Path | None = None,
+    *,
+    fresh: bool = False,
+    settings: Settings | None = None,
+    progress: Report | None = None,
+    encoder: Encoder | None = None,
+) -> BuildReport:
+    """Bring an index up to date with a folder of documents; what answers meanwhile is the index as it was.
+
+    `sources` defaults to the folder the index was built from, else ./seeds; `fresh` reads and embeds everything anew.
+    Raises InputError for an unusable folder, IndexBusy while another build holds the lock, IndexMismatch when the index was
+    built with another encoder or chunk size (remedy: fresh), IndexDamaged when the catalogue cannot be read (remedy: fresh).
+    """
+    began = time.perf_counter()
+    settings = settings or Settings.load(sources=sources, index=index)
+    folder = Path(index) if index is not None else settings.index
+    encoder = encoder or open_encoder(settings.encoder, batch_size=settings.batch_size, threads=settings.threads)
+    tell = progress or (lambda _: None)
+    try:
+        with _locked(folder, settings.lock_wait), _opened(folder, fresh) as catalog:
+            meta = catalog.meta()
+            wanted = Path(sources) if sources is not None else settings.sources
+            root = wanted or recorded_sources(folder, meta) or DEFAULT_SOURCES
+            builder = _Build(folder, catalog, root, encoder, settings, fresh, tell)
+            return builder.run(meta, began)
+    except sqlite3.OperationalError as error:
+        raise RagError(f"the index in '{folder}' could not be written: {error}; the index as it was still answers") from error
+    except sqlite3.DatabaseError as error:
+        raise catalogs.damaged(folder / catalogs.FILE, error) from error
+
+
+def recorded_sources(folder: Path, meta: dict[str, str]) -> Path | None:
+    """The folder an index was built from; kept relative to the index, so that both can be moved together."""
+    return Path(os.path.normpath(folder.resolve() / meta["sources"])) if "sources" in meta else None
+
+
+def sources_of(settings: Settings) -> Path:
+    """The folder of documents in force: the settings', else the one the index was built from, else ./seeds."""
+    if settings.sources is not None:
+        return settings.sources
+    try:
+        with Catalog.open(settings.index) as catalog:
+            return recorded_sources(settings.index, catalog.meta()) or DEFAULT_SOURCES
+    except (IndexMissing, IndexDamaged):
+        return DEFAULT_SOURCES
+
+
+def index_status(settings: Settings) -> dict[str, Any]:
+    """What is indexed and what a build would change, without opening a document or a model."""
+    with Catalog.open(settings.index) as catalog, catalog.snapshot():
+        meta = catalog.meta()
+        root = settings.sources or recorded_sources(settings.index, meta) or DEFAULT_SOURCES
+        live = catalog.files()
+        skipped = catalog.skipped()
+        documents, chunks = catalog.counts()
+    listed = {file.source: (file.size, file.mtime_ns) for file in list_files(root)[0]}
+    return {
+        "index": str(settings.index),
+        "sources": str(root),
+        "generation": int(meta.get("generation", 0)),
+        "encoder": meta.get("encoder", ""),
+        "dimension": int(meta.get("dimension", 0)),
+        "documents": documents,
+        "chunks": chunks,
+        "new": sorted(source for source, state in listed.items() if source not in live and skipped.get(source, ())[:2] != state),
+        "changed": sorted(source for source, state in listed.items() if source in live and live[source][:2] != state),
+        "missing": sorted(source for source in live if source not in listed),
+        "skipped": {source: reason for source, (_, _, reason) in sorted(skipped.items())},
+    }
+
+
+def manifest(encoder: Encoder, settings: Settings, salt: str = "") -> dict[str, str]:
+    """What built an index: everything that, changed, would make old and new rows unlike."""
+    return {
+        "format": catalogs.FORMAT,
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "chunk_tokens": str(settings.chunk_tokens),
+        "salt": salt,
+    }
+
+
+def check_manifest(meta: dict[str, str], encoder: Encoder, settings: Settings) -> None:
+    """Raises IndexMismatch, naming the first difference and the remedy, unless `meta` fits these settings."""
+    expected = manifest(encoder, settings, meta.get("salt", ""))
+    names = {"format": "index format", "fingerprint": "weights of the encoder", "chunk_tokens": "chunk_tokens"}
+    for key, value in expected.items():
+        if meta.get(key) != value:
+            raise IndexMismatch(
+                f"this index was built with {names.get(key, key)} {meta.get(key, 'unknown')[:20]}, "
+                f"and the settings say {value[:20]}; rebuild it: rag build --fresh"
+            )
+
+
+class _Build:
+    """One run of a build, under the lock."""
+
+    def __init__(
+        self, folder: Path, catalog: Catalog, root: Path, encoder: Encoder, settings: Settings, fresh: bool, tell: Report
+    ) -> None:
+        self.folder = folder
+        self.catalog = catalog
+        self.root = root
+        self.encoder = encoder
+        self.settings = settings
+        self.fresh = fresh
+        self.tell = tell
+        self.skipped: dict[str, tuple[Listed, str]] = {}
+
+    def run(self, meta: dict[str, str], began: float) -> BuildReport:
+        catalog = self.catalog
+        generation = catalog.generation()
+        if meta and not self.fresh and "format" in meta:
+            check_manifest(meta, self.encoder, self.settings)
+        # A fresh build's vectors have keys of their own, so that the old ones serve until it publishes.
+        salt = str(generation + 1) if self.fresh and generation else meta.get("salt", "")
+        built_by = manifest(self.encoder, self.settings, salt)
+
+        self.tell(Progress("listing", 0, 0))
+        listed, unusable = list_files(self.root)
+        self.skipped = {source: (Listed(source, -1, -1), reason) for source, reason in unusable.items()}
+        resumable = not self.fresh and meta.get("staging") == json.dumps(built_by)
+        staged = catalog.unstage(listed if resumable else ())
+        catalog.set_meta({"staging": json.dumps(built_by)})
+
+        live = catalog.files()
+        added, changed, touched = self._read(listed, live, staged, salt)
+        removed = [source for source in live if source not in {file.source for file in listed} - self.skipped.keys()]
+        embedded = self._embed()
+        moved = os.path.relpath(self.root.resolve(), self.folder.resolve())
+        news = {**built_by, "sources": moved}
+        skipped = sorted(self.skipped.values(), key=lambda item: item[0].source)
+        rows_changed = bool(added or changed or removed) or not generation
+        known = {source: reason for source, (_, _, reason) in catalog.skipped().items()}
+        if (
+            rows_changed
+            or touched
+            or any(meta.get(key) != value for key, value in news.items())
+            or known != {file.source: reason for file, reason in skipped}
+        ):
+            generation += rows_changed
+            self._publish(removed, touched, skipped, {**news, "generation": str(generation)}, rows_changed)
+        elif not _faiss_fits(self.folder, meta):
+            with catalog.transaction():
+                self._write_faiss(generation)
+        documents, chunks = catalog.counts()
+        return BuildReport(
+            sources=str(self.root),
+            index=str(self.folder),
+            added=tuple(added),
+            changed=tuple(changed),
+            removed=tuple(sorted(source for source in removed if source not in self.skipped)),
+            unchanged=documents - len(added) - len(changed),
+            skipped=tuple(Skipped(source=file.source, reason=reason) for file, reason in skipped),
+            documents=documents,
+            chunks=chunks,
+            embedded=embedded,
+            seconds=time.perf_counter() - began,
+            generation=generation,
+        )
+
+    def _read(
+        self, listed: Sequence[Listed], live: dict[str, tuple[int, int, str]], staged: set[str], salt: str
+    ) -> tuple[list[str], list[str], list[Listed]]:
+        """Stage what is new or changed; returns (added, changed, touched), touched being same bytes with a new time."""
+        added: list[str] = []
+        changed: list[str] = []
+        touched: list[Listed] = []
+        known = {} if self.fresh else self.catalog.skipped()
+        for i, file in enumerate(listed):
+            self.tell(Progress("reading", i, len(listed), file.source))
+            before = live.get(file.source)
+            if not self.fresh and before and before[:2] == (file.size, file.mtime_ns):
+                continue
+            size, mtime, reason = known.get(file.source, (None, None, ""))
+            if (size, mtime) == (file.size, file.mtime_ns) and reason.startswith(LASTING):
+                self.skipped[file.source] = (file, reason)
+                continue
+            if file.source not in staged:
+                try:
+                    document = read_document(self.root, file, int(self.settings.max_file_mb * 2**20))
+                except Unreadable as error:
+                    self.skipped[file.source] = (file, str(error))
+                    continue
+                if not self.fresh and before and before[2] == document.sha256:
+                    touched.append(Listed(file.source, document.size, document.mtime_ns))
+                    continue
+                chunks = chunk_document(document, self.encoder.tokenize, self.settings.chunk_tokens)
+                self.catalog.stage(document, chunks, self.encoder.fingerprint + salt)
+            (changed if before else added).append(file.source)
+        self.tell(Progress("reading", len(listed), len(listed)))
+        return added, changed, touched
+
+    def _embed(self) -> int:
+        """Give every staged chunk a vector; returns how many texts were embedded."""
+        total = self.catalog.unembedded_count()
+        done = 0
+        for portion in _batches(self.catalog.unembedded(), self.settings.batch_size * EMBED_AT_ONCE):
+            portion.sort(key=lambda item: len(item[1]))
+            for i in range(0, len(portion), self.settings.batch_size):
+                batch = portion[i : i + self.settings.batch_size]
+                self.tell(Progress("embedding", done, total))
+                self.catalog.add_vectors([key for key, _ in batch], self.encoder.encode([text for _, text in batch]))
+                done += len(batch)
+        if total:
+            self.tell(Progress("embedding", total, total))
+        return done
+
+    def _publish(
+        self,
+        removed: Sequence[str],
+        touched: Sequence[Listed],
+        skipped: Sequence[tuple[Listed, str]],
+        meta: dict[str, str],
+        rows_changed: bool,
+    ) -> None:
+        self.tell(Progress("publishing", 0, 1))
+        with self.catalog.transaction():
+            self.catalog.publish_rows(removed, touched, skipped)
+            self.catalog.set_meta(meta)
+            if rows_changed:
+                self._write_faiss(int(meta["generation"]))
+        for file in self.folder.glob("dense-*.faiss"):
+            if file.name != _faiss_name(int(meta["generation"])):
+                file.unlink(missing_ok=True)
+        self.catalog.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.tell(Progress("publishing", 1, 1))
+
+    def _write_faiss(self, generation: int) -> None:
+        """Write the FAISS file for a generation, beside the old one; its hash goes into the catalogue's transaction."""
+        import faiss
+
+        dimension = self.catalog.dimension() or 1  # FAISS wants one, also over an empty folder
+        dense = _fill(*self.catalog.vectors(dimension), dimension)
+        data = faiss.serialize_index(dense).tobytes()
+        path = self.folder / _faiss_name(generation)
+        temporary = path.with_suffix(".tmp")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise RagError(
+                f"the index in '{self.folder}' could not be written: {error.strerror}; the index as it was still answers"
+            ) from error
+        self.catalog.set_meta({"faiss_sha256": sha256(data).hexdigest(), "dimension": str(dimension)})
+
+
+@contextmanager
+def _locked(folder: Path, wait: float) -> Iterator[None]:
+    """Hold the one writer's lock; the system frees it when the process ends, however it ends."""
+    holder = folder / ".lock-holder"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=wait)
+    except Timeout as error:
+        who = holder.read_text() if holder.is_file() else "unknown"
+        raise IndexBusy(f"another build ({who}) is writing '{folder}'; wait for it to end and build again") from error
+    except OSError as error:
+        raise InputError(
+            f"index folder '{folder}' cannot be written: {error.strerror}; asking still works, building needs write access"
+        ) from error
+    try:
+        holder.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def _opened(folder: Path, fresh: bool) -> Iterator[Catalog]:
+    """The catalogue, open for writing; a damaged one is set aside, not lost, when everything is built anew anyway."""
+    try:
+        catalog = Catalog.open(folder, create=True)
+        if fresh:
+            catalog.check()
+    except (IndexDamaged, sqlite3.DatabaseError):
+        if not fresh:
+            raise
+        aside = folder / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+        aside.mkdir()
+        for file in folder.glob(catalogs.FILE + "*"):
+            file.rename(aside / file.name)
+        log.warning("the damaged catalogue was set aside in '%s'", aside)
+        catalog = Catalog.open(folder, create=True)
+    with catalog:
+        yield catalog
+
+
+def _batches(items: Iterator[tuple[bytes, str]], size: int) -> Iterator[list[tuple[bytes, str]]]:
+    batch: list[tuple[bytes, str]] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+# --- the dense index --------------------------------------------------------------------------------------------------
+
+
+class DenseIndex:
+    """Exact inner-product search over the vectors of one generation."""
+
+    def __init__(self, dense: "faiss.Index", generation: int) -> None:
+        self.dense = dense
+        self.generation = generation
+
+    @classmethod
+    def open(cls, folder: Path, catalog: Catalog) -> "DenseIndex":
+        """The generation in the catalogue's present snapshot: from its file when that is whole, else from the vectors."""
+        import faiss
+
+        meta = catalog.meta()
+        generation = int(meta["generation"])
+        path = folder / _faiss_name(generation)
+        if _faiss_fits(folder, meta):
+            return cls(faiss.deserialize_index(np.fromfile(path, dtype=np.uint8)), generation)
+        log.warning("'%s' is missing or damaged; using the vectors in the catalogue (rag build writes it again)", path)
+        dimension = int(meta["dimension"])
+        return cls(_fill(*catalog.vectors(dimension), dimension), generation)
+
+    def search(self, question: Vectors, limit: int, among: Sequence[int] | None = None) -> list[tuple[int, float]]:
+        """(chunk id, cosine), best first, for one question vector of shape (dimension,); `among` limits the ids."""
+        import faiss
+
+        parameters = None
+        if among is not None:
+            parameters = faiss.SearchParameters()
+            parameters.sel = faiss.IDSelectorBatch(np.asarray(among, dtype=np.int64))
+        scores, ids = self.dense.search(question[None, :], limit, params=parameters)
+        return [(int(number), float(score)) for number, score in zip(ids[0], scores[0], strict=True) if number >= 0]
+
+
+def _fill(ids: NDArray[np.int64], vectors: Vectors, dimension: int) -> "faiss.IndexIDMap":
+    import faiss
+
+    dense = faiss.IndexIDMap(faiss.IndexFlatIP(dimension))
+    if len(ids):
+        dense.add_with_ids(vectors, ids)
+    return dense
+
+
+def _faiss_name(generation: int) -> str:
+    return f"dense-{generation}.faiss"
+
+
+def _faiss_fits(folder: Path, meta: dict[str, str]) -> bool:
+    """Whether the file of this generation is there, whole (FAISS must never parse a damaged file)."""
+    path = folder / _faiss_name(int(meta.get("generation", "0")))
+    try:
+        return sha256(path.read_bytes()).hexdigest() == meta.get("faiss_sha256")
+    except OSError:
+        return False

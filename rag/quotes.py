@@ -1,0 +1,141 @@
+"""Spans → verified quotes, and the check of quotes made earlier. A quote that can't be checked is not shown as good."""
+
+import bisect
+import re
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from rag.documents import Listed, Unreadable, line_starts, read_document
+from rag.errors import InputError
+from rag.types import Answer, Chunk, Document, Quote, Span
+
+# A sentence that opens like this has its subject in the sentence before.
+LEANS_BACK = re.compile(
+    r"^[\"'“‘(]?(?:he|she|it|they|we|this|that|these|those|his|her|its|their|such|however|but|and|so|also|then|there|instead|"
+    r"therefore|thus|moreover|furthermore|in addition|as a result|because of this|for this|in this|the former|the latter)\b",
+    re.IGNORECASE,
+)
+FileState = Literal["current", "changed", "missing"]
+
+WIDENED_CHARACTERS = 400  # a quote is not widened past this
+
+
+def evidence(chunk: Chunk, start: int, end: int) -> tuple[int, int]:
+    """The quotable units of `chunk` that hold [start, end), with the one before when the first leans on it."""
+    starts = [unit[0] for unit in chunk.sentences]
+    first = max(0, bisect.bisect_right(starts, start) - 1)
+    last = max(first, bisect.bisect_left(starts, end) - 1)
+    begin, finish = chunk.sentences[first][0], max(chunk.sentences[last][1], end)
+    if first and LEANS_BACK.match(chunk.text[begin - chunk.start : begin - chunk.start + 24]):
+        before = chunk.sentences[first - 1][0]
+        gap = chunk.text[chunk.sentences[first - 1][1] - chunk.start : begin - chunk.start]
+        if finish - before <= WIDENED_CHARACTERS and "\n" not in gap:
+            begin = before
+    return min(begin, start), finish
+
+
+def make_quote(document: Document, root: Path, span: Span) -> Quote:
+    """Slice a span out of its document; `state` says how the file on disk stands to the one indexed."""
+    return Quote(
+        text=document.text[span.start : span.end],
+        source=document.source,
+        start=span.start,
+        end=span.end,
+        line_start=line_of(document, span.start),
+        line_end=line_of(document, span.end - 1),
+        page=bisect.bisect_right(document.pages, span.start) if document.pages else None,
+        highlights=((span.answer_start, span.answer_end),),
+        score=span.probability,
+        sha256=document.sha256,
+        title=document.title,
+        state=file_state(root, document),
+    )
+
+
+@lru_cache(maxsize=64)
+def _line_table(digest: str, text: str) -> list[int]:
+    return list(line_starts(text))
+
+
+def line_of(document: Document, offset: int) -> int:
+    """Line of a character, from 1."""
+    return bisect.bisect_right(_line_table(document.sha256, document.text), offset)
+
+
+def file_state(root: Path, document: Document) -> FileState:
+    """ "current", "changed" or "missing": the bytes on disk now against those indexed."""
+    path = root / document.source
+    try:
+        info = path.stat()
+    except OSError:
+        return "missing"
+    return "current" if _hash(path, info.st_size, info.st_mtime_ns) == document.sha256 else "changed"
+
+
+@lru_cache(maxsize=1024)
+def _hash(path: Path, size: int, mtime_ns: int) -> str:
+    """Hash of a file's bytes, once for each state of the file; "" when it can't be read."""
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def verify_answer(answer: Answer, sources: Path) -> list[str]:
+    """Check every quote of an answer against the files, without a model or an index; returns what no longer holds.
+
+    A quote holds when its file has the bytes that were quoted and `text`, lines, page and highlights are what the file says there.
+    """
+    if not sources.is_dir():
+        raise InputError(f"sources folder '{sources}' does not exist; name the folder that was indexed: --sources FOLDER")
+    documents: dict[str, Document | str] = {}
+    problems = []
+    for quote in (*answer.quotes, *answer.nearest):
+        if quote.source not in documents:
+            documents[quote.source] = _read(sources, quote.source)
+        if reason := _problem(quote, documents[quote.source]):
+            problems.append(f"{quote.source}, characters {quote.start}–{quote.end}: {reason}")
+    if answer.answered and not answer.quotes:
+        problems.append("the answer carries no quote")
+    if answer.short is not None and answer.short not in {part for quote in answer.quotes for part in highlighted(quote)}:
+        problems.append(f"the short answer {answer.short[:60]!r} is no highlighted part of a quote")
+    return problems
+
+
+def _read(sources: Path, source: str) -> Document | str:
+    path = sources / source
+    if not path.resolve().is_relative_to(sources.resolve()):
+        return "the path leaves the sources folder"
+    try:
+        info = path.stat()
+        return read_document(sources, Listed(source, info.st_size, info.st_mtime_ns), info.st_size)
+    except FileNotFoundError:
+        return "the file is missing"
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+    except Unreadable as error:
+        return f"the file cannot be read: {error}"
+
+
+def _problem(quote: Quote, document: Document | str) -> str | None:
+    if isinstance(document, str):
+        return document
+    stands = document.text[quote.start : quote.end] == quote.text
+    if document.sha256 != quote.sha256:
+        return "the file has changed since" + (" (these words still stand there)" if stands else "")
+    if not stands or not quote.text:
+        return "the words of the quote do not stand there"
+    if (quote.line_start, quote.line_end) != (line_of(document, quote.start), line_of(document, quote.end - 1)):
+        return f"the lines are {line_of(document, quote.start)}–{line_of(document, quote.end - 1)}"
+    if quote.page != (bisect.bisect_right(document.pages, quote.start) if document.pages else None):
+        return f"the page is not {quote.page}"
+    if any(not quote.start <= start < end <= quote.end for start, end in quote.highlights):
+        return "a highlight lies outside the quote"
+    return None
+
+
+def highlighted(quote: Quote) -> list[str]:
+    """The texts of a quote's highlights."""
+    return [quote.text[start - quote.start : end - quote.start] for start, end in quote.highlights]
