@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rag.answer import Assistant, answer
+    from rag.assistant import Assistant, answer
     from rag.errors import RagError
     from rag.index import build_index
     from rag.settings import Settings
@@ -18,12 +18,12 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Answer": "rag.types",
-    "Assistant": "rag.answer",
+    "Assistant": "rag.assistant",
     "BuildReport": "rag.types",
     "Quote": "rag.types",
     "RagError": "rag.errors",
     "Settings": "rag.settings",
-    "answer": "rag.answer",
+    "answer": "rag.assistant",
     "build_index": "rag.index",
 }
 

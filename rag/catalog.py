@@ -198,14 +198,20 @@ class Catalog:
                 )
         return found
 
-    def neighbours(self, source: str, ordinal: int) -> list[int]:
-        """Ids of the chunks before and after this one in its document."""
+    def joined(self, chunk: Chunk) -> Chunk:
+        """The chunk together with the ones before and after it in its document, as one."""
         rows = self.db.execute(
-            "SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document "
-            "WHERE d.state = 0 AND d.source = ? AND c.ordinal IN (?, ?) ORDER BY c.ordinal",
-            (source, ordinal - 1, ordinal + 1),
-        )
-        return [row[0] for row in rows]
+            'SELECT c.start, c."end", c.sentences, d.id FROM chunks c JOIN documents d ON d.id = c.document '
+            "WHERE d.state = 0 AND d.source = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal",
+            (chunk.source, chunk.ordinal - 1, chunk.ordinal + 1),
+        ).fetchall()
+        start, end = rows[0][0], rows[-1][1]
+        text = self.db.execute(
+            "SELECT substr(text, ?, ?) FROM documents WHERE id = ?", (start + 1, end - start, rows[0][3])
+        ).fetchone()[0]
+        flat = array("i", b"".join(row[2] for row in rows))
+        units = tuple(zip(flat[0::2], flat[1::2], strict=True))
+        return Chunk(chunk.source, chunk.ordinal, start, end, text, chunk.title, chunk.heading, units)
 
     def chunk_ids(self, sources: Sequence[str]) -> list[int]:
         """Ids of all chunks of these live documents, ascending."""

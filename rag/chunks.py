@@ -23,7 +23,7 @@ Tokenize = Callable[[Sequence[str]], list[list[tuple[int, int]]]]
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|$)")
 ITEM = re.compile(r"^(?:[-*+•‣◦▪●·–—○➢✓]|โ€ข|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4})[.)])[ \t]+\S")
 BARE_MARK = re.compile(r"^\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4})[.)]$")
-ATX = re.compile(r"^(#{1,6})[ \t]+(.*?)[ \t]*#*$")
+ATX = re.compile(r"^(#{1,6})[ \t]+(.*)$")
 UNDERLINE = re.compile(r"^([=\-~^\"'*+#`:._])\1{2,}$")
 KEY_VALUE = re.compile(r"^[A-Z][\w /&'’().-]{1,38}[:=][ \t]*\S")
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -150,8 +150,8 @@ def split_units(text: str, kind: Kind = "text") -> list[Unit]:
             end = next((j for j in range(i + 1, len(lines)) if FENCE.match(lines[j].text)), len(lines) - 1)
             units.extend(Unit(u.start, u.end, heading) for u in _code_units(lines[i : end + 1]))
             i = end + 1
-        elif (level := ATX.match(line.text)) and (kind in ("markdown", "html") or level.group(2)):
-            heading = level.group(2) or heading
+        elif (level := ATX.match(line.text)) and (kind in ("markdown", "html") or level.group(2).strip("# ")):
+            heading = level.group(2).rstrip("#").rstrip() or heading
             units.append(Unit(line.start, line.end, heading, is_heading=True))
             i += 1
         elif following and UNDERLINE.match(following.text) and len(line.text) <= 120 and not UNDERLINE.match(line.text):

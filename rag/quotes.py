@@ -46,7 +46,7 @@ def make_quote(document: Document, root: Path, span: Span) -> Quote:
         line_start=line_of(document, span.start),
         line_end=line_of(document, span.end - 1),
         page=bisect.bisect_right(document.pages, span.start) if document.pages else None,
-        highlights=((span.answer_start, span.answer_end),),
+        highlights=span.answers,
         score=span.probability,
         sha256=document.sha256,
         title=document.title,

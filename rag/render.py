@@ -13,8 +13,11 @@ from rag.types import Answer, Quote
 
 REFUSAL = "The files don't say."
 
-# C0 and C1 controls except tab and line feed, and the bidirectional controls (they reorder what stands after them).
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+# C0 and C1 controls except tab and line feed, the bidirectional controls (they reorder what stands after them), and halves of
+# surrogate pairs (they can't be sent).
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+INDENTED = re.compile(r"\n[ \t]+\S|\t| {3}")  # text whose spaces mean something, such as code and tables
 
 
 # --- repair -----------------------------------------------------------------------------------------------------------
@@ -35,20 +38,40 @@ def _thai_bytes() -> dict[str, int]:
     return table
 
 
+THAI_WORD = re.compile(r"[\u0e01-\u0e5b]{3,}")
+LOST_8F = range(0x23E9, 0x23FB)  # ⏩ to ⏺: the emoji among the symbols whose second byte gets lost
+
+
 def repair(text: str) -> str:
     """Undo UTF-8 that was decoded with a wrong code page: "โ€ข" → "•", "๐Ÿ’ก" → "💡", "â€™" → "’".
 
-    Thai is left alone: a sequence counts only where it holds a character that is not Thai, or stands alone. Western
-    code pages are ftfy's (it is maintained and knows what not to touch); Windows-874 it doesn't know.
+    Thai is left alone: what no Thai word can hold is repaired anywhere, the rest only in a text that holds no Thai word.
+    Western code pages are ftfy's (it is maintained and knows what not to touch); Windows-874 it doesn't know.
     """
     if text.isascii():
         return text
+    mended = _mend(text, sure=True)
+    if not THAI_WORD.search(mended):
+        mended = _mend(mended, sure=False)
+    if any(mark in mended for mark in "ÃÂâðÐÑåæçèï"):
+        from ftfy import fix_encoding
+
+        mended = fix_encoding(mended)
+    return mended
+
+
+def _mend(text: str, *, sure: bool) -> str:
+    """Decode again what reads as UTF-8 in Windows-874. `sure`: only "๐Ÿ…" and "โ" before a foreign character, because no
+    Thai word has Ÿ, or this vowel without a consonant after it; else also "ร—" (×), which may be the end of a word and a dash.
+    """
     table = _thai_bytes()
     shown: list[str] = []
     i = 0
     while i < len(text):
         lead = table.get(text[i], 0) if "\u0e00" <= text[i] <= "\u0e7f" else 0
         length = 4 if 0xF0 <= lead <= 0xF4 else 3 if 0xE0 <= lead <= 0xEF else 2 if 0xC2 <= lead <= 0xDF else 0
+        if sure and not (text.startswith("๐Ÿ", i) or (lead == 0xE2 and not "\u0e00" <= text[i + 1 : i + 2] <= "\u0e7f")):
+            length = 0
         if length:
             part = text[i : i + length]
             foreign = any(not "\u0e00" <= char <= "\u0e7f" for char in part[1:])
@@ -61,12 +84,7 @@ def repair(text: str) -> str:
                 continue
         shown.append(text[i])
         i += 1
-    mended = "".join(shown)
-    if any(mark in mended for mark in "ÃÂâðÐÑåæçèï"):
-        from ftfy import fix_encoding
-
-        mended = fix_encoding(mended)
-    return mended
+    return "".join(shown)
 
 
 def _decoded(part: str, table: dict[str, int]) -> str:
@@ -91,7 +109,8 @@ def _with_lost_byte(part: str, rest: str, table: dict[str, int]) -> tuple[str, i
         char = guess.decode("utf-8")
     except UnicodeDecodeError:
         return "", 0
-    return (char, length) if unicodedata.category(char) == "So" or char == "\ufe0f" else ("", 0)
+    likely = unicodedata.category(char) == "So" if length == 3 else ord(char) in LOST_8F or char == "\ufe0f"
+    return (char, length) if likely else ("", 0)
 
 
 def visible(text: str) -> str:
@@ -134,10 +153,22 @@ def answer_text(answer: Answer) -> str:
     if not answer.answered:
         return REFUSAL
     parts = [one_line(answer.short)] if answer.short else []
+    if said := agreement_text(answer):
+        parts.append(said)
     for quote in answer.quotes:
         flag = f" ({warning(quote)})" if quote.state != "current" else ""
         parts.append(f"“{one_line(quote.text)}”\n— {citation(quote)}{flag}")
     return "\n\n".join(parts)
+
+
+def agreement_text(answer: Answer) -> str:
+    """ "2 files agree." or "The files differ: $8 billion (a.txt) · $4 billion (b.txt)"; "" when one file answers."""
+    if answer.agreement is None:
+        return ""
+    sides = answer.agreement.sides
+    if answer.agreement.agree:
+        return f"{len(sides[0].files)} files agree."
+    return "The files differ: " + " · ".join(f"{one_line(side.answer)} ({one_line(', '.join(side.files))})" for side in sides)
 
 
 def pieces(quote: Quote) -> list[tuple[str, bool]]:
@@ -159,39 +190,81 @@ def pieces(quote: Quote) -> list[tuple[str, bool]]:
 
 
 def escape(text: str) -> str:
+    """Text for any place in HTML: repaired, controls made visible, every special character escaped."""
     return html.escape(visible(text), quote=True)
+
+
+def turn_html(question: str, body: str) -> str:
+    """One question of a chat with what was said to it; `body` is HTML from this module."""
+    return f'<section class="turn"><h2 class="question" dir="auto">{escape(" ".join(question.split()))}</h2>{body}</section>'
+
+
+def notice_html(text: str, kind: str = "problem") -> str:
+    """A sentence of the program itself in place of an answer: a failure with its remedy, or that it is reading."""
+    return f'<p class="notice {kind}">{escape(text)}</p>'
 
 
 def answer_html(answer: Answer) -> str:
     """The answer for the chat: escaped throughout; the only markup is ours."""
-    if not answer.answered:
-        body = f'<p class="short refusal">{escape(REFUSAL)}</p>'
-        if answer.nearest:
-            body += (
-                f'<details class="nearest"><summary>Nearest passages — not an answer ({len(answer.nearest)})</summary>'
-                f"{''.join(_quote_html(quote, number, False) for number, quote in enumerate(answer.nearest, 1))}</details>"
-            )
-    else:
-        whole = len(answer.quotes[0].text) == len(answer.short or "")
-        body = "" if whole or not answer.short else f'<p class="short">{escape(" ".join(answer.short.split()))}</p>'
-        body += "".join(_quote_html(quote, number, True) for number, quote in enumerate(answer.quotes, 1))
-    scope = f"<span>asked in {escape(', '.join(answer.files))}</span>" if answer.files is not None else ""
-    seconds = answer.timings.get("total")
-    took = f"<span>{seconds * 1000:.0f} ms</span>" if seconds is not None else ""
-    sure = f"<span>{answer.confidence:.0%} sure</span>" if answer.answered else ""
-    return f'<article class="answer">{body}<footer>{sure}{took}{scope}</footer></article>'
+    body = _answered_html(answer) if answer.answered else _refusal_html(answer)
+    facts = [f"{answer.confidence:.0%} sure"] if answer.answered else []
+    if answer.files is not None:
+        facts.append(f"asked in {', '.join(answer.files)}")
+    if "total" in answer.timings:
+        facts.append(f"{answer.timings['total'] * 1000:.0f} ms")
+    footer = "".join(f"<span>{escape(fact)}</span>" for fact in facts)
+    return f'<article class="answer{"" if answer.answered else " refused"}">{body}<footer>{footer}</footer></article>'
 
 
-def _quote_html(quote: Quote, number: int, marked: bool) -> str:
+def _answered_html(answer: Answer) -> str:
+    """The short answer in large type (unless it is the whole first quote), then the quotes that carry it."""
+    short = " ".join((answer.short or "").split())
+    said = short and short != " ".join(answer.quotes[0].text.split())
+    head = f'<p class="short" dir="auto">{escape(short)}</p>' if said else ""
+    quotes = "".join(_quote_html(quote, marked=True) for quote in answer.quotes)
+    return f'{head}{_agreement_html(answer)}<div class="quotes">{quotes}</div>'
+
+
+def _agreement_html(answer: Answer) -> str:
+    """When several files answer: that they agree, or each side with its files."""
+    if answer.agreement is None:
+        return ""
+    if answer.agreement.agree:
+        return f'<p class="agreement">{escape(agreement_text(answer))}</p>'
+    sides = "".join(
+        f'<li><strong dir="auto">{html.escape(one_line(side.answer))}</strong> <bdi class="files">'
+        f"{html.escape(one_line(', '.join(side.files)))}</bdi></li>"
+        for side in answer.agreement.sides
+    )
+    return f'<div class="agreement differ">The files differ:<ul>{sides}</ul></div>'
+
+
+def _refusal_html(answer: Answer) -> str:
+    """That the files don't say, with the nearest passages folded away and never marked."""
+    head = f'<p class="short refusal">{escape(REFUSAL)}</p>'
+    if not answer.nearest:
+        return head
+    passages = f"{len(answer.nearest)} nearest passages" if len(answer.nearest) > 1 else "Nearest passage"
+    return (
+        f'{head}<details class="nearest"><summary>{passages} — not an answer</summary>'
+        f'<div class="quotes">{"".join(_quote_html(quote, marked=False) for quote in answer.nearest)}</div></details>'
+    )
+
+
+def _quote_html(quote: Quote, *, marked: bool) -> str:
+    """A quote with its place. `dir="auto"` and `<bdi>` keep a right-to-left text from reordering what stands around it."""
     text = "".join(
         f"<mark>{html.escape(part)}</mark>" if on and marked else html.escape(part) for part, on in pieces(quote)
     ).strip()
-    flag = f'<p class="stale">{escape(warning(quote).capitalize())}</p>' if quote.state != "current" else ""
     lines = str(quote.line_start) if quote.line_start == quote.line_end else f"{quote.line_start}–{quote.line_end}"
-    page = f"page {quote.page} · " if quote.page is not None else ""
-    title = f'<span class="title">{escape(quote.title)}</span>' if quote.title else ""
+    place = f"{'lines' if quote.line_start != quote.line_end else 'line'} {lines}"
+    place = place if quote.page is None else f"page {quote.page}, {place}"
+    title = one_line(quote.title)
+    titled = f'<bdi class="title">{html.escape(title)}</bdi>' if title else ""
+    laid_out = " laid-out" if INDENTED.search(quote.text) else ""
+    flag = f'<p class="stale">{escape(warning(quote).capitalize())}.</p>' if quote.state != "current" else ""
     return (
-        f'<figure class="quote {quote.state}"><blockquote>{text}</blockquote>{flag}'
-        f'<figcaption><span class="number">{number}</span><span class="where"><span class="source">{escape(quote.source)}</span>'
-        f'<span class="line">{page}line{"s" if "–" in lines else ""} {lines}</span>{title}</span></figcaption></figure>'
+        f'<figure class="quote {quote.state}"><blockquote class="words{laid_out}" dir="auto">{text}</blockquote>{flag}'
+        f'<figcaption><span class="place"><bdi class="source">{escape(quote.source)}</bdi> <span class="line">{place}</span></span>'
+        f'{titled}<button type="button" class="copy" aria-label="Copy quote and source">Copy</button></figcaption></figure>'
     )

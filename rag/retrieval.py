@@ -33,5 +33,7 @@ def retrieve(
             fused[number] = fused.get(number, 0.0) + 1 / (RRF + rank)
     best = sorted(fused, key=lambda number: (-fused[number], number))[:limit]
     similarity = dict(by_meaning)
+    if missing := [number for number in best if number not in similarity]:  # found by words alone: a reader wants both scores
+        similarity.update(dense.search(vector, len(missing), missing))
     chunks = catalog.chunks(best)
     return [Hit(number, chunks[number], fused[number], similarity.get(number, 0.0)) for number in best if number in chunks]

@@ -2,14 +2,14 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rag.catalog import STOPWORDS, WORD
 from rag.embeddings import Encoder, Vectors
 from rag.quotes import evidence
-from rag.types import Hit, Span
+from rag.types import Chunk, Hit, Span
 
 READ = 24  # sentences encoded for one question
 LEAST_WORDS = 4  # a shorter unit is a heading or a fragment, and no answer
@@ -28,7 +28,7 @@ class SentenceReader:
         self.encoder = encoder
         self.cache: dict[str, Vectors] = {}
 
-    def read(self, question: str, hits: Sequence[Hit]) -> list[Span]:
+    def read(self, question: str, hits: Sequence[Hit], joined: Callable[[Chunk], Chunk]) -> list[Span]:
         asked = {word for word in WORD.findall(question.lower()) if word not in STOPWORDS}
         candidates = [
             (hit, start, end, hit.chunk.text[start - hit.chunk.start : end - hit.chunk.start])
@@ -54,7 +54,7 @@ class SentenceReader:
             if any(span.source == hit.chunk.source and begin < span.end and span.start < finish for span in spans):
                 continue
             probability = 1 / (1 + math.exp(-SLOPE * (float(scores[i]) - MIDDLE)))
-            spans.append(Span(hit.chunk.source, begin, finish, start, end, float(scores[i]), probability, hit.chunk_id))
+            spans.append(Span(hit.chunk.source, begin, finish, ((start, end),), float(scores[i]), probability, hit.chunk_id))
         return spans
 
     def _encode(self, texts: list[str]) -> Vectors:

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     candidates: int = Field(50, ge=1, description="chunks taken from each of dense and BM25 search")
     passages: int = Field(16, ge=1, description="fused chunks that the reader reads")
     threshold: float | None = Field(None, ge=0, le=1, description="least probability to answer; default: the reader's")
-    max_quotes: int = Field(3, ge=1, le=20, description="most quotes in an answer")
+    max_quotes: int = Field(5, ge=1, le=20, description="most quotes in an answer")
 
     lock_wait: float = Field(10, ge=0, description="seconds a build waits for another one to finish")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")

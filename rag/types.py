@@ -60,13 +60,12 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What a reader found: `answer` inside `evidence`, both document offsets."""
+    """What a reader found: answers inside the evidence that carries them, all in document offsets."""
 
     source: str
     start: int  # of the evidence: the quotable units that carry the answer
     end: int
-    answer_start: int
-    answer_end: int
+    answers: tuple[tuple[int, int], ...]  # the best one first; several for a list
     score: float  # a reader's own scale, higher is better, comparable between passages of one question
     probability: float  # that this evidence answers the question, in [0, 1]
     chunk_id: int = -1
@@ -97,6 +96,20 @@ class Quote(_Record):
     )
 
 
+class Side(_Record):
+    """One answer, and the files that give it."""
+
+    answer: str
+    files: tuple[str, ...]
+
+
+class Agreement(_Record):
+    """Whether the files that answer a question say the same; the first side is the best passage's."""
+
+    agree: bool
+    sides: tuple[Side, ...]
+
+
 class Answer(_Record):
     """What the files say to one question, or that they don't."""
 
@@ -105,8 +118,9 @@ class Answer(_Record):
     short: str | None = Field(default=None, description="the answer itself, a span of the first quote")
     answered: bool
     confidence: float = Field(ge=0, le=1, description="probability that the files answer the question")
-    quotes: tuple[Quote, ...] = ()
+    quotes: tuple[Quote, ...] = Field(default=(), description="the passages that carry the answer, best first")
     nearest: tuple[Quote, ...] = Field(default=(), description="the closest passages when unanswered: not an answer")
+    agreement: Agreement | None = Field(default=None, description="when several files answer: do they say the same?")
     rejected: tuple[str, ...] = Field(default=(), description="what was found but not shown, each with the reason")
     timings: Mapping[str, float] = Field(default={}, description="seconds by stage")
     files: tuple[str, ...] | None = Field(default=None, description="the files asked, when not all")

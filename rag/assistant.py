@@ -20,6 +20,7 @@ from rag.quotes import highlighted, make_quote
 from rag.reader import Reader
 from rag.render import answer_text
 from rag.retrieval import retrieve
+from rag.select import agreement, choose
 from rag.sentences import SentenceReader
 from rag.settings import Settings
 from rag.types import Answer, Document, Hit, Quote, Span
@@ -108,11 +109,11 @@ class Assistant:
             sources=names,
         )
         marks.append(time.perf_counter())
-        spans = self.reader.read(question, hits) if hits else []
+        spans = self.reader.read(question, hits, self.catalog.joined) if hits else []
         marks.append(time.perf_counter())
         threshold = self.reader.threshold if self.settings.threshold is None else self.settings.threshold
-        good = [span for span in spans if span.probability >= threshold]
-        quotes, rejected = self._quote(good[: self.settings.max_quotes])
+        found, rejected = self._quote([span for span in spans if span.probability >= threshold])
+        quotes = tuple(choose(question, found, self.settings.max_quotes))
         answered = bool(quotes)
         nearest = () if answered else self._quote(spans[:NEAREST] or _whole(hits[:NEAREST]))[0]
         marks.append(time.perf_counter())
@@ -127,6 +128,7 @@ class Assistant:
             confidence=spans[0].probability if spans else 0.0,
             quotes=quotes,
             nearest=nearest,
+            agreement=agreement(question, quotes),
             rejected=rejected,
             timings={**timings, "total": marks[-1] - marks[0]},
             files=tuple(names) if names is not None else None,
@@ -142,7 +144,8 @@ class Assistant:
             if span.source not in documents:
                 documents[span.source] = self.catalog.document(span.source)
             document = documents[span.source]
-            if document is None or not 0 <= span.start <= span.answer_start < span.answer_end <= span.end <= len(document.text):
+            inside = all(span.start <= start < end <= span.end for start, end in span.answers)
+            if document is None or not inside or not 0 <= span.start < span.end <= len(document.text):
                 rejected.append(f"{span.source}, characters {span.start}–{span.end}: not in the catalogue")
                 continue
             quotes.append(make_quote(document, self.sources, span))
@@ -164,7 +167,7 @@ def _open_index(settings: Settings, encoder: Encoder) -> tuple[Catalog, DenseInd
 
 def _whole(hits: Sequence[Hit]) -> list[Span]:
     """Hits as spans, for showing the nearest passages when a reader found nothing in them."""
-    return [Span(h.chunk.source, h.chunk.start, h.chunk.end, h.chunk.start, h.chunk.end, h.score, 0.0, h.chunk_id) for h in hits]
+    return [Span(h.chunk.source, h.chunk.start, h.chunk.end, (), h.score, 0.0, h.chunk_id) for h in hits]
 
 
 def check_question(question: str) -> str:

@@ -1,0 +1,328 @@
+"""The chat: a page that shows Answers, and nothing else. Answering is `rag.assistant`, markup is `rag.render`.
+
+    python app.py [--index DIR] [--sources DIR] [--host 127.0.0.1] [--port N]
+
+Brings the index up to date, then serves on loopback only. The page is one HTML component that holds the conversation, not a
+Markdown one: a quote is data, and so is a question. Programs call the same server as `/answer` (`gradio_client`).
+"""
+
+import argparse
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag.catalog import Catalog
+from rag.errors import IndexMissing, InputError, RagError
+from rag.render import answer_html, escape, notice_html, turn_html
+
+if TYPE_CHECKING:
+    import gradio as gr
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from rag.assistant import Assistant
+
+HERE = Path(__file__).parent
+FIRST_PORT = 7860
+LONGEST_QUESTION = 2000  # as rag.assistant has it, which is imported later: it needs numpy
+
+# Each question is offered only where the file that answers it is indexed.
+EXAMPLES = {
+    "003_e600a97b08ae6589.txt": "How much has Amazon invested in Anthropic?",
+    "000_99ce329eb7de0c16.txt": "What is Project Rainier?",
+    "004_fb0b073f51697533.txt": "What is Trainium2 designed for?",
+}
+
+# Whatever Gradio or the models' libraries would ask of the network, they don't. Set before either is imported.
+OFFLINE = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+}
+
+# A second wall, in the browser: even markup that got through could load nothing from elsewhere. Gradio's own page needs
+# inline scripts and evaluated templates.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'self'"
+)
+
+TOP = '<header class="top"><span class="name">Folio</span><span class="where">offline, on this machine</span></header>'
+# Buttons inside the conversation: an example asks itself, "Copy" takes the quote with its place.
+CLICKS = """
+element.addEventListener('click', async (event) => {
+  const button = event.target.closest('button');
+  if (button?.classList.contains('example')) trigger('click', {question: button.textContent});
+  if (!button?.classList.contains('copy')) return;
+  const figure = button.closest('figure');
+  const place = figure.querySelector('.place').textContent.replace(/ (?=(page|lines?) )/, ', ');
+  await navigator.clipboard.writeText(`“${figure.querySelector('blockquote').textContent}” — ${place}`);
+  button.textContent = 'Copied';
+  setTimeout(() => { button.textContent = 'Copy'; }, 1600);
+});
+"""
+# After a question: the reader sees it at the top of the page, and can type the next one.
+FOLLOW = """() => {
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  document.querySelector('.turn:last-of-type')?.scrollIntoView({block: 'start', behavior: calm ? 'auto' : 'smooth'});
+  document.querySelector('#question textarea')?.focus({preventScroll: true});
+}"""
+
+# Gradio's send button is an icon without a name.
+NAME_BUTTON = "() => document.querySelector('#question button')?.setAttribute('aria-label', 'Ask')"
+
+Turn = tuple[str, str | None]  # a question and the HTML said to it; None while it is being answered
+
+
+def page(assistant: "Assistant") -> "gr.Blocks":
+    """The chat over an open assistant."""
+    import gradio as gr
+    from gradio.events import api
+
+    def greet() -> str:
+        return thread_html([], assistant)
+
+    def ask(question: str, turns: list[Turn]) -> Iterator[tuple[str, str, list[Turn]]]:
+        if not question.strip():
+            yield question, thread_html(turns, assistant), turns
+            return
+        yield "", thread_html([*turns, (question, None)], assistant), [*turns, (question, None)]
+        turns = [*turns, (question, said(question, assistant))]
+        yield "", thread_html(turns, assistant), turns
+
+    def ask_example(turns: list[Turn], event: gr.EventData) -> Iterator[tuple[str, str, list[Turn]]]:
+        yield from ask(str(event._data["question"]), turns)
+
+    def give_up(turns: list[Turn]) -> tuple[str, list[Turn]]:
+        failed = notice_html("That went wrong; the terminal that runs Folio says why. Ask again, or restart it.")
+        turns = [(question, body or failed) for question, body in turns]
+        return thread_html(turns, assistant), turns
+
+    def answer(question: str, files: list[str] | None = None) -> dict[str, Any]:
+        """Answer a question from the files, all or those named; returns the Answer as JSON."""
+        try:
+            return assistant.ask(question, files or None).model_dump(mode="json")
+        except RagError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    blocks: gr.Blocks
+    with gr.Blocks(title="Folio", analytics_enabled=False, fill_width=True) as blocks:
+        gr.HTML(TOP, elem_id="top", apply_default_css=False)
+        thread = gr.HTML(elem_id="thread", apply_default_css=False, js_on_load=CLICKS)
+        with gr.Row(elem_id="composer"):
+            question = gr.Textbox(
+                label="Your question",
+                placeholder="Ask your files",
+                show_label=False,
+                container=False,
+                lines=1,
+                max_lines=6,
+                max_length=LONGEST_QUESTION,
+                autofocus=True,
+                submit_btn=True,
+                elem_id="question",
+            )
+        turns = gr.State([])
+        shown = [question, thread, turns]
+        blocks.load(greet, outputs=thread, api_visibility="private", show_progress="hidden")
+        blocks.load(None, js=NAME_BUTTON, api_visibility="private")
+        for event, function, inputs in (
+            (question.submit, ask, [question, turns]),
+            (thread.click, ask_example, [turns]),
+        ):
+            done = event(function, inputs, shown, api_visibility="private", show_progress="hidden", trigger_mode="once")
+            done.failure(give_up, turns, [thread, turns], api_visibility="private", show_progress="hidden")
+            done.then(None, js=FOLLOW, api_visibility="private")
+        api(answer, api_name="answer", api_description="Answer a question from the files, with verified quotes.")
+    return blocks
+
+
+def said(question: str, assistant: "Assistant") -> str:
+    """What the assistant says to a question, as HTML; a foreseen failure is a sentence with its remedy."""
+    try:
+        return answer_html(assistant.ask(question))
+    except RagError as error:
+        return notice_html(sentence(error))
+
+
+def thread_html(turns: Sequence[Turn], assistant: "Assistant") -> str:
+    """The conversation, or before the first question what this is and over which files; screen readers read what is added."""
+    pending = notice_html("Reading the files …", "pending")
+    content = "".join(turn_html(question, body or pending) for question, body in turns) or welcome_html(assistant)
+    return f'<div class="thread" role="log" aria-live="polite" aria-label="Answers">{content}</div>'
+
+
+def welcome_html(assistant: "Assistant") -> str:
+    """The page before the first question: name, one line, examples that the indexed files answer."""
+    try:
+        with Catalog.open(assistant.settings.index) as catalog:
+            files = catalog.files()
+    except RagError as error:
+        return f'<div class="welcome"><h1>Folio</h1>{notice_html(sentence(error))}</div>'
+    folder = f"<strong>{escape(assistant.sources.name or str(assistant.sources))}</strong>"
+    if not files:
+        line = f"No file in {folder} is indexed yet. Put documents there and run <code>rag build</code>."
+    else:
+        count = f"the {len(files)} files" if len(files) > 1 else "the one file"
+        line = f"Ask {count} in {folder}. Every answer is quoted from them, and every quote is checked."
+    examples = "".join(
+        f'<li><button type="button" class="example">{escape(question)}</button></li>'
+        for source, question in EXAMPLES.items()
+        if source in files
+    )
+    listed = f'<ul class="examples" aria-label="Example questions">{examples}</ul>' if examples else ""
+    return f'<div class="welcome"><h1>Folio</h1><p>{line}</p>{listed}</div>'
+
+
+def sentence(error: RagError) -> str:
+    """An error's message as a sentence."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
+
+
+# --- serving ----------------------------------------------------------------------------------------------------------
+
+
+class LocalOnly:
+    """Answers only to loopback names (a page elsewhere could point a name of its own at this address and read the files),
+    and sends the content policy along.
+    """
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self.app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Serve one request, or refuse it with 403."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        if not is_loopback(host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host):
+            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": b"Folio answers on this machine only.\n"})
+            return
+
+        async def send_with_policy(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                extra = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer")]
+                message = {**message, "headers": [*message["headers"], *extra]}
+            await send(message)
+
+        await self.app(scope, receive, send_with_policy)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's loopback."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def free_port(host: str, wanted: int | None) -> int:
+    """The wanted port; any free one for 0; without a wish the first free one from 7860. Raises InputError when taken."""
+    candidates = range(FIRST_PORT, FIRST_PORT + 100) if wanted is None else [wanted]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in candidates:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host.strip("[]"), port))
+            except (OSError, OverflowError):
+                continue
+            return int(probe.getsockname()[1])
+    if wanted is None:
+        raise InputError(f"no free port from {FIRST_PORT} to {FIRST_PORT + 99} on {host}; name one: --port N")
+    raise InputError(f"port {wanted} on {host} is taken or not allowed; name another, or leave --port out")
+
+
+def stay_offline() -> None:
+    """Tell Gradio and the models' libraries, before they are imported, to ask nothing of the network."""
+    os.environ.update(OFFLINE)
+    for name in ("no_proxy", "NO_PROXY"):  # a proxy for the outside world is not asked for this machine
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost,::1")))
+
+
+def serve(assistant: "Assistant", host: str, port: int) -> "gr.Blocks":
+    """Serve the chat in the background on a loopback address; returns the running page."""
+    stay_offline()
+    import gradio as gr
+    from starlette.middleware import Middleware
+
+    font = gr.themes.Font
+    blocks = page(assistant)
+    blocks.launch(
+        server_name=f"[{host}]" if ":" in host else host,
+        server_port=port,
+        prevent_thread_lock=True,
+        quiet=True,
+        share=False,
+        ssr_mode=False,
+        mcp_server=False,
+        run_history=False,
+        enable_monitoring=False,
+        pwa=False,
+        inbrowser=False,
+        footer_links=[],
+        theme=gr.themes.Base(font=[font("system-ui"), font("sans-serif")], font_mono=[font("monospace")]),  # no web fonts
+        css_paths=[HERE / "app.css"],
+        favicon_path=HERE / "app.svg",
+        head='<meta name="color-scheme" content="light dark">',
+        app_kwargs={"middleware": [Middleware(LocalOnly)]},
+    )
+    return blocks
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Build what is out of date, then chat until interrupted. Raises RagError."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Chat with your own files: every answer is quoted from them.")
+    parser.add_argument("--index", type=Path, metavar="DIR", help="folder of the index (default: ./index)")
+    parser.add_argument("--sources", type=Path, metavar="DIR", help="folder of documents (default: the index's own, else ./seeds)")
+    parser.add_argument("--host", default="127.0.0.1", help="loopback address to serve on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 7860; 0: any free one)")
+    options = parser.parse_args(arguments)
+    if not is_loopback(options.host):
+        raise InputError(
+            f"host '{options.host}' is open to other machines, and there is no sign-in yet; use 127.0.0.1 (the default)"
+        )
+    port = free_port(options.host, options.port)
+    stay_offline()
+
+    from rag.assistant import Assistant
+    from rag.cli import progress_bar, report_text
+    from rag.index import build_index
+    from rag.settings import Settings
+
+    settings = Settings.load(index=options.index, sources=options.sources)
+    with progress_bar() as tell:
+        report = build_index(settings=settings, progress=tell)
+    if report.added or report.changed or report.removed or report.skipped:
+        print(report_text(report), flush=True)
+    with Assistant.open(settings) as assistant:
+        assistant.encoder.encode(["a first question is slower"])  # loads the weights
+        blocks = serve(assistant, options.host, port)
+        print(f"\nFolio is at {str(blocks.local_url).rstrip('/')} (Ctrl+C ends it)", flush=True)
+        blocks.block_thread()
+
+
+def main() -> None:
+    """Run the chat; a foreseen failure is one line on standard error, with the exit codes of `rag`."""
+    try:
+        run()
+    except (InputError, IndexMissing) as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        sys.exit(2)
+    except RagError as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print()
+
+
+if __name__ == "__main__":
+    main()

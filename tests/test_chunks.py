@@ -1,0 +1,274 @@
+"""Chunks are slices of their document that lose nothing, cut where a reader would cut."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from conftest import SEEDS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.chunks import chunk_document, split_units
+from rag.documents import Listed, read_document
+from rag.embeddings import MiniLM
+from rag.types import Chunk, Document, Kind
+
+LIMIT = 32
+KINDS: Sequence[Kind] = ("text", "markdown", "rst", "html", "code")
+
+
+def document(text: str, kind: Kind = "text") -> Document:
+    return Document("a.txt", text, "0" * 64, len(text), 0, "utf-8", kind, "Title")
+
+
+def units(text: str, kind: Kind = "text") -> list[str]:
+    return [text[unit.start : unit.end] for unit in split_units(text, kind)]
+
+
+# --- any text ---------------------------------------------------------------------------------------------------------
+
+odd = st.sampled_from(
+    list("\n\r\t\v\f\0\x1c\x85\u2028\u2029\u00a0\u200b\ufeff\u0301\u202e😀👩‍🚀שלוםمرحباกขค中文。.!?:;-*#|\"'“”()1a ")
+    + ["\r\n", "1. ", "# "]
+)
+anything = st.text(st.characters(exclude_categories=["Cs"]) | odd, max_size=400)
+
+WORDS = "the harbour opened in spring Amazon and 8 billion dollars of grey stone Dr. Ives said “yes.” 3.14 U.S. e.g. naïve ปลา 中文".split()
+sentence = st.lists(st.sampled_from(WORDS), min_size=1, max_size=25).map(lambda words: " ".join(words).capitalize() + ".")
+paragraph = st.lists(sentence, min_size=1, max_size=5).map(" ".join)
+block = st.one_of(
+    paragraph,
+    paragraph.map(lambda text: text.replace(" ", "\n", 3)),
+    sentence.map(lambda text: "# " + text),
+    sentence.map(lambda text: text + "\n" + "=" * 12),
+    st.lists(sentence, min_size=1, max_size=6).map(lambda items: "\n".join(f"- {item}" for item in items)),
+    st.lists(sentence, min_size=1, max_size=4).map(lambda items: "\n".join(f"{i}. {item}" for i, item in enumerate(items, 1))),
+    st.tuples(
+        st.sampled_from(["2024-03", "March 2024", "What Changed", "Price:", "Name: Ada", "| a | b |", "```", "1. Title"]), sentence
+    ).map("\n".join),
+)
+written = st.lists(block, max_size=12).flatmap(
+    lambda blocks: st.sampled_from(["\n", "\n\n", "\r\n\r\n", "\r"]).map(lambda gap: gap.join(blocks))
+)
+
+
+def whole(text: str, chunks: Sequence[Chunk]) -> None:
+    """What must hold of any document's chunks."""
+    at = 0
+    for i, chunk in enumerate(chunks):
+        assert chunk.ordinal == i
+        assert chunk.text == text[chunk.start : chunk.end]
+        assert chunk.text.strip()
+        assert not text[at : chunk.start].replace("\ufeff", "").strip(), "only white space is left out"
+        assert at <= chunk.start, "in order, disjoint"
+        inner = chunk.start
+        for start, end in chunk.sentences:
+            assert inner <= start < end <= chunk.end
+            assert not text[inner:start].strip(), "units cover the chunk"
+            inner = end
+        assert inner == chunk.end
+        at = chunk.end
+    assert not text[at:].replace("\ufeff", "").strip()
+
+
+@given(text=anything, kind=st.sampled_from(KINDS))
+def test_chunks_of_any_text_are_slices_that_lose_nothing(encoder: MiniLM, text: str, kind: Kind) -> None:
+    whole(text, chunk_document(document(text, kind), encoder.tokenize, LIMIT))
+
+
+@given(text=written, kind=st.sampled_from(KINDS))
+def test_chunks_of_any_document_are_slices_that_lose_nothing(encoder: MiniLM, text: str, kind: Kind) -> None:
+    whole(text, chunk_document(document(text, kind), encoder.tokenize, LIMIT))
+
+
+@given(text=written | anything)
+def test_a_chunk_is_not_longer_than_the_limit(encoder: MiniLM, text: str) -> None:
+    """Counted alone, a chunk may have a token more for each unit: a word cut in two is more pieces than it was."""
+    chunks = chunk_document(document(text), encoder.tokenize, LIMIT)
+    for chunk, tokens in zip(chunks, encoder.tokenize([chunk.text for chunk in chunks]), strict=True):
+        assert len(tokens) <= LIMIT + len(chunk.sentences)
+
+
+@given(text=written)
+def test_chunking_is_deterministic(encoder: MiniLM, text: str) -> None:
+    first = chunk_document(document(text), encoder.tokenize, LIMIT)
+    assert chunk_document(document(text), encoder.tokenize, LIMIT) == first
+
+
+@pytest.mark.parametrize("text", ["", "\n \r\n\t", "\ufeff\n", "\u2028\u2003"])
+def test_text_without_words_has_no_chunks(encoder: MiniLM, text: str) -> None:
+    assert chunk_document(document(text), encoder.tokenize, LIMIT) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 30_000, "wordwordword " * 4_000, "中" * 3_000, "การเดินทาง" * 2_000, "0123456789abcdef" * 2_000],
+    ids=lambda text: text[:8],
+)
+def test_text_without_sentences_is_cut_to_size(encoder: MiniLM, text: str) -> None:
+    chunks = chunk_document(document(text), encoder.tokenize, LIMIT)
+    whole(text, chunks)
+    assert max(len(chunk.text) for chunk in chunks) < 100 * LIMIT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# x" + " " * 200_000 + "y",
+        "# " + "#" * 200_000 + " x",
+        "A" + " " * 200_000 + "b:",
+        "1." * 100_000,
+        '"' * 100_000,
+        "x\n" * 50_000,
+        "- " * 100_000,
+    ],
+    ids=["heading of spaces", "heading of hashes", "label of spaces", "numbers", "quotes", "short lines", "list marks"],
+)
+def test_hostile_text_is_cut_in_reasonable_time(text: str) -> None:
+    """No timing: text that makes a regular expression quadratic would take minutes here."""
+    assert "".join("".join(units(text)).split()) == "".join(text.split())
+
+
+# --- the seeds --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seeds(encoder: MiniLM) -> dict[str, tuple[Document, list[Chunk]]]:
+    found = {}
+    for path in sorted(SEEDS.glob("*.txt")):
+        read = read_document(SEEDS, Listed(path.name, path.stat().st_size, 0), 2**20)
+        found[path.name[:3]] = read, chunk_document(read, encoder.tokenize, 160)
+    return found
+
+
+def seed_units(seeds: dict[str, tuple[Document, list[Chunk]]], name: str) -> list[str]:
+    read, chunks = seeds[name]
+    return [read.text[start:end] for chunk in chunks for start, end in chunk.sentences]
+
+
+def test_every_seed_is_covered(seeds: dict[str, tuple[Document, list[Chunk]]]) -> None:
+    assert len(seeds) == 5
+    for read, chunks in seeds.values():
+        whole(read.text, chunks)
+
+
+def test_every_date_line_of_the_seeds_stands_with_the_line_below(seeds: dict[str, tuple[Document, list[Chunk]]]) -> None:
+    text = seeds["004"][0].text
+    dates = [line for line in text.splitlines() if line[:2] == "20" and len(line.strip()) == 7]
+    assert len(dates) >= 3
+    for date in dates:
+        holders = [unit for unit in seed_units(seeds, "004") if unit.startswith(date.strip())]
+        assert holders
+        assert all(len(unit.split("\n", 1)[-1]) > 20 for unit in holders)
+
+
+def test_a_label_of_the_seeds_is_in_the_chunk_of_its_value(seeds: dict[str, tuple[Document, list[Chunk]]]) -> None:
+    _, chunks = seeds["004"]
+    holders = [chunk for chunk in chunks if "What Changed" in chunk.text]
+    assert holders
+    assert all(len(chunk.text.split("What Changed", 1)[1].split()) > 5 for chunk in holders)
+
+
+# --- where a reader would cut -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "date", ["2024-03", "2024-03-17", "March 2024", "17 March 2024", "Mar 17, 2024", "Q3 2024", "17.03.2024", "2024"]
+)
+def test_a_date_line_belongs_to_the_line_below_it(date: str) -> None:
+    assert units(f"Timeline\n\n{date}\nThe bridge was opened.\n")[-1] == f"{date}\nThe bridge was opened."
+
+
+def test_dates_one_below_another_each_keep_their_line() -> None:
+    assert units("2023-09\nWork began.\n2024-03\nWork ended.\n") == ["2023-09\nWork began.", "2024-03\nWork ended."]
+
+
+def test_a_short_heading_is_quoted_with_its_one_line() -> None:
+    text = "What Changed\nThe ferry now calls at Sandwick twice a day.\n\nWho Pays\nThe county council does, until next year.\n"
+    assert units(text) == [part.strip() for part in text.split("\n\n")]
+
+
+@pytest.mark.parametrize("mark", ["1.", "2)", "(3)", "a.", "iv."])
+def test_a_number_is_not_cut_off_its_item(mark: str) -> None:
+    assert units(f"{mark} The bridge was opened in spring.\n") == [f"{mark} The bridge was opened in spring."]
+
+
+def test_a_number_is_not_cut_off_its_heading() -> None:
+    found = units("1. Growing Demand\n\nThe harbour was dug in 1901. It was made deeper in 1950.\n")
+    assert found[0].startswith("1. Growing Demand")
+
+
+def test_a_quotation_of_two_sentences_stays_whole() -> None:
+    assert units("“We waited. The ship never came,” said the pilot. Then he left.")[0].startswith(
+        "“We waited. The ship never came,”"
+    )
+
+
+@pytest.mark.parametrize("short", ["Dr. Ives", "the U.S. Navy", "No. 5", "3.14 metres", "J. R. Hale"])
+def test_an_abbreviation_ends_no_sentence(short: str) -> None:
+    assert units(f"Yesterday {short} was seen in the harbour. It rained.") == [
+        f"Yesterday {short} was seen in the harbour.",
+        "It rained.",
+    ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_hard_wrapped_sentence_is_one_unit(end: str) -> None:
+    sentence = f"The harbour at Skerry Point was dug by hand between the years{end}1898 and 1901, and has been made deeper{end}twice since then."
+    assert units(sentence + " It is dry at low water.") == [sentence, "It is dry at low water."]
+
+
+def test_one_paragraph_a_line_is_not_joined() -> None:
+    lines = [
+        "The harbour was dug in 1901 by hand",
+        "The lighthouse was lit in 1854 by its keeper",
+        "The night train leaves from platform nine",
+    ]
+    assert units("\n".join(lines)) == lines
+
+
+def test_list_items_are_units_with_their_wrapped_lines() -> None:
+    assert units("- rye bread\n- a bun, which\n  costs little\n* tea\n") == [
+        "- rye bread",
+        "- a bun, which\n  costs little",
+        "* tea",
+    ]
+
+
+def test_key_value_lines_are_units_of_their_own() -> None:
+    assert units("Captain: Ada Moe\nLength: 41 m\nBuilt: 1987 in Bergen\n") == [
+        "Captain: Ada Moe",
+        "Length: 41 m",
+        "Built: 1987 in Bergen",
+    ]
+
+
+def test_source_code_is_cut_at_blank_lines() -> None:
+    assert units("import os\n\n\ndef a():\n    return 1\n", "code") == ["import os", "def a():\n    return 1"]
+
+
+def test_a_chunk_knows_the_heading_above_it(encoder: MiniLM) -> None:
+    text = "# Prices\n\n" + "A bun costs little. " * 20 + "\n\n# Hours\n\n" + "We open at six in the morning. " * 20
+    headings = [chunk.heading for chunk in chunk_document(document(text, "markdown"), encoder.tokenize, 60)]
+    assert headings == sorted(headings, reverse=True)
+    assert set(headings) == {"Prices", "Hours"}
+
+
+@pytest.mark.parametrize(("line", "heading"), [("## Prices", "Prices"), ("## Prices ##", "Prices"), ("# About C#", "About C")])
+def test_the_marks_of_a_heading_are_not_its_name(line: str, heading: str) -> None:
+    assert split_units(f"{line}\n\ntext below.\n", "markdown")[-1].heading == heading
+
+
+def test_a_heading_does_not_end_a_chunk(encoder: MiniLM) -> None:
+    text = "".join(f"# Part {i}\n\n" + "The harbour was dug by hand. " * (3 + i % 5) + "\n\n" for i in range(12))
+    for chunk in chunk_document(document(text, "markdown"), encoder.tokenize, 60):
+        start, end = chunk.sentences[-1]
+        assert not text[start:end].startswith("#")
+
+
+def test_this_file_is_chunked_as_code(encoder: MiniLM) -> None:
+    here = Path(__file__)
+    read = read_document(here.parent, Listed(here.name, here.stat().st_size, 0), 2**20)
+    chunks = chunk_document(read, encoder.tokenize, 160)
+    assert read.kind == "code"
+    whole(read.text, chunks)
