@@ -9,11 +9,13 @@ Markdown one: a quote is data, and so is a question. Programs call the same serv
 import argparse
 import ipaddress
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from rag.catalog import Catalog
 from rag.errors import IndexMissing, InputError, RagError
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 FIRST_PORT = 7860
-LONGEST_QUESTION = 2000  # as rag.assistant has it, which is imported later: it needs numpy
+SHOWN_SKIPS = 10  # `rag status` lists all
 
 # Each question is offered only where the file that answers it is indexed.
 EXAMPLES = {
     "003_e600a97b08ae6589.txt": "How much has Amazon invested in Anthropic?",
-    "000_99ce329eb7de0c16.txt": "What is Project Rainier?",
+    "000_99ce329eb7de0c16.txt": "Who is the CEO of AWS?",
     "004_fb0b073f51697533.txt": "What is Trainium2 designed for?",
 }
 
@@ -53,8 +55,26 @@ POLICY = (
 )
 
 TOP = '<header class="top"><span class="name">Folio</span><span class="where">offline, on this machine</span></header>'
-# Buttons inside the conversation: an example asks itself, "Copy" takes the quote with its place.
-CLICKS = """
+# What the page does by itself. A question leaves its box at once, so that the next one can be typed (Gradio reads the box some
+# moments after Enter, when it may hold more); an example asks itself; "Copy" takes a quote with its place. What is new stands
+# at the top; where there is a keyboard one can type on, and on a phone the answer is not covered by one.
+BEHAVIOUR = """
+const box = () => document.querySelector('#question textarea');
+const send = (event) => {
+  event.preventDefault();
+  event.stopPropagation();
+  const question = box().value;
+  if (!question.trim()) return;
+  box().value = '';
+  box().dispatchEvent(new Event('input', {bubbles: true}));
+  trigger('click', {question});
+};
+document.addEventListener('keydown', (event) => {
+  if (event.target === box() && event.key === 'Enter' && !event.shiftKey && !event.isComposing) send(event);
+}, true);
+document.addEventListener('click', (event) => {
+  if (event.target.closest('#question button')) send(event);
+}, true);
 element.addEventListener('click', async (event) => {
   const button = event.target.closest('button');
   if (button?.classList.contains('example')) trigger('click', {question: button.textContent});
@@ -65,16 +85,18 @@ element.addEventListener('click', async (event) => {
   button.textContent = 'Copied';
   setTimeout(() => { button.textContent = 'Copy'; }, 1600);
 });
-"""
-# After a question: the reader sees it at the top of the page, and can type the next one.
-FOLLOW = """() => {
+watch('value', () => {
+  const turn = element.querySelector('.turn:last-of-type');
+  if (!turn) return;
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  document.querySelector('.turn:last-of-type')?.scrollIntoView({block: 'start', behavior: calm ? 'auto' : 'smooth'});
-  document.querySelector('#question textarea')?.focus({preventScroll: true});
-}"""
-
+  turn.scrollIntoView({block: 'start', behavior: calm ? 'auto' : 'smooth'});
+  if (matchMedia('(pointer: fine)').matches) box().focus({preventScroll: true}); else box().blur();
+});
+"""
 # Gradio's send button is an icon without a name.
 NAME_BUTTON = "() => document.querySelector('#question button')?.setAttribute('aria-label', 'Ask')"
+
+PORT = re.compile(r":\d+$")
 
 Turn = tuple[str, str | None]  # a question and the HTML said to it; None while it is being answered
 
@@ -84,19 +106,17 @@ def page(assistant: "Assistant") -> "gr.Blocks":
     import gradio as gr
     from gradio.events import api
 
+    from rag.assistant import LONGEST_QUESTION
+
     def greet() -> str:
         return thread_html([], assistant)
 
-    def ask(question: str, turns: list[Turn]) -> Iterator[tuple[str, str, list[Turn]]]:
-        if not question.strip():
-            yield question, thread_html(turns, assistant), turns
-            return
-        yield "", thread_html([*turns, (question, None)], assistant), [*turns, (question, None)]
-        turns = [*turns, (question, said(question, assistant))]
-        yield "", thread_html(turns, assistant), turns
-
-    def ask_example(turns: list[Turn], event: gr.EventData) -> Iterator[tuple[str, str, list[Turn]]]:
-        yield from ask(str(event._data["question"]), turns)
+    def ask(turns: list[Turn], event: gr.EventData) -> Iterator[tuple[str, list[Turn]]]:
+        question = str(event._data["question"])
+        waiting: list[Turn] = [*turns, (question, None)]
+        yield thread_html(waiting, assistant), waiting
+        done: list[Turn] = [*turns, (question, said(question, assistant))]
+        yield thread_html(done, assistant), done
 
     def give_up(turns: list[Turn]) -> tuple[str, list[Turn]]:
         failed = notice_html("That went wrong; the terminal that runs Folio says why. Ask again, or restart it.")
@@ -113,9 +133,9 @@ def page(assistant: "Assistant") -> "gr.Blocks":
     blocks: gr.Blocks
     with gr.Blocks(title="Folio", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(TOP, elem_id="top", apply_default_css=False)
-        thread = gr.HTML(elem_id="thread", apply_default_css=False, js_on_load=CLICKS)
+        thread = gr.HTML(elem_id="thread", apply_default_css=False, js_on_load=BEHAVIOUR)
         with gr.Row(elem_id="composer"):
-            question = gr.Textbox(
+            gr.Textbox(
                 label="Your question",
                 placeholder="Ask your files",
                 show_label=False,
@@ -128,16 +148,12 @@ def page(assistant: "Assistant") -> "gr.Blocks":
                 elem_id="question",
             )
         turns = gr.State([])
-        shown = [question, thread, turns]
-        blocks.load(greet, outputs=thread, api_visibility="private", show_progress="hidden")
-        blocks.load(None, js=NAME_BUTTON, api_visibility="private")
-        for event, function, inputs in (
-            (question.submit, ask, [question, turns]),
-            (thread.click, ask_example, [turns]),
-        ):
-            done = event(function, inputs, shown, api_visibility="private", show_progress="hidden", trigger_mode="once")
-            done.failure(give_up, turns, [thread, turns], api_visibility="private", show_progress="hidden")
-            done.then(None, js=FOLLOW, api_visibility="private")
+        # Questions asked while one is being answered wait their turn.
+        private: Any = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
+        blocks.load(greet, outputs=thread, **private)
+        blocks.load(None, js=NAME_BUTTON, **private)
+        asked = thread.click(ask, turns, [thread, turns], **private)
+        asked.failure(give_up, turns, [thread, turns], **private)
         api(answer, api_name="answer", api_description="Answer a question from the files, with verified quotes.")
     return blocks
 
@@ -189,8 +205,8 @@ def sentence(error: RagError) -> str:
 
 
 class LocalOnly:
-    """Answers only to loopback names (a page elsewhere could point a name of its own at this address and read the files),
-    and sends the content policy along.
+    """Answers only what this machine asks under a loopback name, and sends the content policy along. Else a page from elsewhere,
+    open in the same browser, could ask the files: through a name of its own pointed at this address, or by posting here.
     """
 
     def __init__(self, app: "ASGIApp") -> None:
@@ -198,11 +214,12 @@ class LocalOnly:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Serve one request, or refuse it with 403."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-        if not is_loopback(host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host):
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        names = [headers.get(b"host", ""), *([urlsplit(headers[b"origin"]).netloc] if b"origin" in headers else [])]
+        if scope["type"] != "http" or not all(is_loopback(PORT.sub("", name)) for name in names):
             await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
             await send({"type": "http.response.body", "body": b"Folio answers on this machine only.\n"})
             return
@@ -302,7 +319,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
     with progress_bar() as tell:
         report = build_index(settings=settings, progress=tell)
     if report.added or report.changed or report.removed or report.skipped:
-        print(report_text(report), flush=True)
+        lines = report_text(report).split("\n")
+        skipped = [line for line in lines[:-2] if line.startswith("!")]
+        print("\n".join([*skipped[:SHOWN_SKIPS], *lines[-2:]]), flush=True)
     with Assistant.open(settings) as assistant:
         assistant.encoder.encode(["a first question is slower"])  # loads the weights
         blocks = serve(assistant, options.host, port)

@@ -13,15 +13,15 @@ from typing import Any
 
 from rag import catalog as catalogs
 from rag.catalog import Catalog
+from rag.dense import DenseIndex
 from rag.embeddings import Encoder, open_encoder
 from rag.errors import IndexMissing, InputError
-from rag.index import DEFAULT_SOURCES, DenseIndex, check_manifest, recorded_sources
-from rag.quotes import highlighted, make_quote
-from rag.reader import Reader
+from rag.index import DEFAULT_SOURCES, check_manifest, recorded_sources
+from rag.quotes import make_quote
+from rag.reader import ExtractiveReader, Reader
 from rag.render import answer_text
 from rag.retrieval import retrieve
-from rag.select import agreement, choose
-from rag.sentences import SentenceReader
+from rag.select import agreement, choose, short_answer
 from rag.settings import Settings
 from rag.types import Answer, Document, Hit, Quote, Span
 
@@ -48,10 +48,12 @@ class Assistant:
         Raises IndexMissing, IndexMismatch, IndexDamaged, ModelError or InputError, each naming the remedy.
         """
         settings = settings or Settings.load(**values)
-        settings = settings.model_copy(update={"index": settings.index.absolute()})  # the caller may change folder later
+        here = {"index": settings.index.absolute(), "sources": settings.sources and settings.sources.absolute()}
+        settings = settings.model_copy(update=here)  # the caller may change folder later
         encoder = open_encoder(settings.encoder, batch_size=settings.batch_size, threads=settings.threads)
-        catalog, dense = _open_index(settings, encoder)
-        return cls(settings, encoder, SentenceReader(encoder), catalog, dense)
+        catalog, dense = _open_index(settings, encoder)  # first: without an index nobody should wait for a model
+        reader = ExtractiveReader.load(encoder, threads=settings.threads)
+        return cls(settings, encoder, reader, catalog, dense)
 
     def close(self) -> None:
         self.catalog.close()
@@ -78,6 +80,7 @@ class Assistant:
             try:
                 with self.catalog.snapshot():
                     if self.catalog.generation() != self.dense.generation:
+                        check_manifest(self.catalog.meta(), self.encoder, self.settings)
                         self.dense = DenseIndex.open(self.settings.index, self.catalog)
                     return self._ask(question, files)
             except sqlite3.DatabaseError as error:
@@ -112,18 +115,19 @@ class Assistant:
         spans = self.reader.read(question, hits, self.catalog.joined) if hits else []
         marks.append(time.perf_counter())
         threshold = self.reader.threshold if self.settings.threshold is None else self.settings.threshold
-        found, rejected = self._quote([span for span in spans if span.probability >= threshold])
+        # The best span decides whether the files answer: the probability was fitted for it, not for the likeliest of many.
+        answers = spans and spans[0].probability >= threshold
+        found, rejected = self._quote([span for span in spans if span.probability >= threshold] if answers else [])
         quotes = tuple(choose(question, found, self.settings.max_quotes))
         answered = bool(quotes)
         nearest = () if answered else self._quote(spans[:NEAREST] or _whole(hits[:NEAREST]))[0]
         marks.append(time.perf_counter())
-        short = highlighted(quotes[0])[0] if answered else None
         stages = ("embed", "retrieve", "read", "quote")
         timings = {stage: marks[i + 1] - marks[i] for i, stage in enumerate(stages)}
         draft = Answer(
             question=question,
             text="",
-            short=short,
+            short=short_answer(question, quotes),
             answered=answered,
             confidence=spans[0].probability if spans else 0.0,
             quotes=quotes,
@@ -175,6 +179,8 @@ def check_question(question: str) -> str:
     question = question.strip()
     if not question:
         raise InputError("the question is empty; type one")
+    if any("\ud800" <= char <= "\udfff" for char in question):
+        raise InputError(f"the question {question[:60]!r} is not valid UTF-8; type it again")
     if len(question) > LONGEST_QUESTION:
         raise InputError(f"the question has {len(question)} characters; ask in at most {LONGEST_QUESTION}")
     return question

@@ -4,6 +4,7 @@ A build stages new documents one by one (so that a killed build is continued, no
 transaction, which raises the generation. Readers never see staged rows, and hold one snapshot for the length of a question.
 """
 
+import math
 import re
 import sqlite3
 from array import array
@@ -56,6 +57,20 @@ CREATE TABLE skipped (source TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, r
 CREATE VIRTUAL TABLE fulltext USING fts5 (context, body, tokenize = 'porter unicode61 remove_diacritics 2');
 """
 
+NOT_THE_FILE = frozenset(
+    (
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    )
+)
 WORD = re.compile(r"\w+")
 # Words of a question that say nothing about its subject; left in, they make every chunk a BM25 match.
 STOPWORDS = frozenset(
@@ -68,6 +83,12 @@ STOPWORDS = frozenset(
 def vector_key(fingerprint: str, text: str) -> bytes:
     """Under which a text's vector is kept: another encoder or another text is another key."""
     return sha256(f"{fingerprint}\0{text}".encode("utf-8", "surrogatepass")).digest()
+
+
+def content_words(question: str) -> list[str]:
+    """The words of a question that say what it is about, each once; all of them when none does."""
+    words = list(dict.fromkeys(WORD.findall(question.lower())))
+    return [word for word in words if word not in STOPWORDS] or words
 
 
 def embedded_text(chunk: Chunk) -> str:
@@ -86,11 +107,13 @@ class Catalog:
     def open(cls, folder: Path, *, create: bool = False) -> "Catalog":
         """Open `folder`'s catalogue, read-only unless `create`.
 
-        Raises IndexMissing when there is none (and `create` is not set), IndexDamaged when it is no catalogue.
+        Raises IndexMissing when there is none (and `create` is not set), IndexDamaged when it is no catalogue,
+        sqlite3.DatabaseError when it cannot be written to.
         """
         path = folder / FILE
         if not path.is_file() and not create:
             raise IndexMissing(f"no index in '{folder}'; build one: rag build FOLDER --index {folder}")
+        connection = None
         try:
             if create:
                 connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
@@ -106,7 +129,11 @@ class Catalog:
                     raise IndexMissing(f"no index in '{folder}'; build one: rag build FOLDER --index {folder}")
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
             return cls(path, connection)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: SQLite's message holds a garbled name
+            if connection is not None:
+                connection.close()
+            if create and not is_damage(error):
+                raise
             raise damaged(path, error) from error
 
     def close(self) -> None:
@@ -125,7 +152,7 @@ class Catalog:
         try:
             yield
         finally:
-            self.db.execute("ROLLBACK")
+            self._roll_back()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -133,9 +160,13 @@ class Catalog:
         try:
             yield
         except BaseException:
-            self.db.execute("ROLLBACK")
+            self._roll_back()
             raise
         self.db.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        if self.db.in_transaction:  # some errors, such as a full disk, have rolled it back already
+            self.db.execute("ROLLBACK")
 
     # --- what built this index ------------------------------------------------------------------------------------
 
@@ -235,10 +266,9 @@ class Catalog:
         data = b"".join(row[1] for row in rows)
         return ids, np.frombuffer(data, dtype="<f4").reshape(len(rows), dimension).astype(np.float32, copy=False)
 
-    def search_text(self, question: str, limit: int, among: Sequence[int] | None = None) -> list[int]:
-        """Chunk ids by BM25, best first (FTS5's own, k1 = 1.2, b = 0.75). Title and heading count half as much as the body."""
-        words = list(dict.fromkeys(WORD.findall(question.lower())))
-        terms = [word for word in words if word not in STOPWORDS] or words
+    def search_text(self, question: str, limit: int, among: Sequence[int] | None = None) -> list[tuple[int, float]]:
+        """(chunk id, BM25 score), best first: FTS5's own, k1 = 1.2, b = 0.75; title and heading count as much as the body."""
+        terms = content_words(question)
         if not terms:
             return []
         query = " OR ".join(f'"{term}"' for term in terms[:64])
@@ -249,10 +279,19 @@ class Catalog:
             self.db.executemany("INSERT INTO temp.among VALUES (?)", ((number,) for number in among))
             where = "AND rowid IN (SELECT id FROM temp.among)"
         rows = self.db.execute(
-            f"SELECT rowid FROM fulltext WHERE fulltext MATCH ? {where} ORDER BY bm25(fulltext, 0.5, 1.0), rowid LIMIT ?",
+            f"SELECT rowid, -rank FROM fulltext WHERE fulltext MATCH ? {where} ORDER BY rank, rowid LIMIT ?",
             (query, limit),
         )
-        return [row[0] for row in rows]
+        return [(number, float(score)) for number, score in rows]
+
+    def rarity(self, question: str) -> dict[str, float]:
+        """{content word of the question: log(1 + chunks / (1 + chunks that hold it))}: a word that no chunk holds weighs most."""
+        (chunks,) = self.db.execute("SELECT count(*) FROM chunks").fetchone()
+        weights = {}
+        for term in content_words(question)[:64]:
+            (count,) = self.db.execute("SELECT count(*) FROM fulltext WHERE fulltext MATCH ?", (f'"{term}"',)).fetchone()
+            weights[term] = math.log(1 + chunks / (1 + count))
+        return weights
 
     def dimension(self) -> int:
         """Length of the live chunks' vectors; 0 when there is none."""
@@ -263,10 +302,12 @@ class Catalog:
         return int(row[0]) if row else 0
 
     def check(self) -> None:
-        """Raises sqlite3.DatabaseError when pages of the file are damaged."""
+        """Raises sqlite3.DatabaseError when pages of the file are damaged, or it is of another format."""
         verdict = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
+        if (found := self.meta().get("format", FORMAT)) != FORMAT:
+            raise sqlite3.DatabaseError(f"format {found}")
 
     # --- building -------------------------------------------------------------------------------------------------
 
@@ -388,7 +429,14 @@ def _connect_reading(path: Path) -> sqlite3.Connection:
         return sqlite3.connect(f"{quoted}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
 
 
+def is_damage(error: Exception) -> bool:
+    """Whether the file is bad; False when there is no room, no right to write, or another writer."""
+    code = getattr(error, "sqlite_errorcode", None)  # text that is no UTF-8 has none
+    return code is None or code & 0xFF not in NOT_THE_FILE
+
+
 def damaged(path: Path, error: Exception) -> IndexDamaged:
+    """The error to raise when SQLite cannot make sense of the file."""
     return IndexDamaged(f"the catalogue '{path}' cannot be read ({error}); rebuild it: rag build --fresh")
 
 

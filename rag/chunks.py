@@ -37,6 +37,7 @@ ENDED = re.compile(r"[.!?…。！？:;][\"'”’»)\]*_]*$")
 SMALL = frozenset("a an and as at but by for from in into is it nor of on or per so the to up via vs with".split())
 
 LABELLED_CHARACTERS = 300  # a heading is quoted together with its section when that is one unit of at most this
+LONGEST_TOKEN = 100  # characters; BERT knows no longer word
 CODE_LINES = 6  # lines of source code in one unit
 
 
@@ -105,7 +106,8 @@ def chunk_document(document: Document, tokenize: Tokenize, chunk_tokens: int) ->
 
 def _sized(text: str, units: Sequence[Unit], tokenize: Tokenize, limit: int) -> Iterator[tuple[Unit, int]]:
     """Units with their size in tokens; one larger than `limit` is cut, at white space where there is any."""
-    for unit, tokens in zip(units, tokenize([text[unit.start : unit.end] for unit in units]), strict=True):
+    for unit, found in zip(units, tokenize([text[unit.start : unit.end] for unit in units]), strict=True):
+        tokens = _bounded(found)
         if len(tokens) <= limit:
             yield unit, max(1, len(tokens))
             continue
@@ -127,6 +129,15 @@ def _sized(text: str, units: Sequence[Unit], tokenize: Tokenize, limit: int) -> 
             begin = cut
             while taken < len(tokens) and tokens[taken][0] < begin:
                 taken += 1
+
+
+def _bounded(tokens: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """An encoder may take a word of any length (a hash, Thai, which has no spaces) for one unknown token: counted in fours."""
+    return [
+        (i, min(i + 4, end)) if end - start > LONGEST_TOKEN else (start, end)
+        for start, end in tokens
+        for i in (range(start, end, 4) if end - start > LONGEST_TOKEN else (start,))
+    ]
 
 
 # --- units ------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 UsageError: Any = typer.BadParameter.__base__  # typer exports only this child of it
 
 ANSWERED, FAILED, BAD_INPUT, ABSTAINED = 0, 1, 2, 3
+INTERRUPTED = 130  # typer's code for Ctrl-C
+LISTED = 20  # files of one kind named in a build's report for people
 
 app = typer.Typer(
     help="Ask your own files, get an answer in their own words: every quote is real, and checked.",
@@ -96,7 +98,7 @@ def build(
     settings = _settings(index=index, sources=folder or sources)
     with progress_bar() as tell:
         report = build_index(fresh=fresh, settings=settings, progress=tell)
-    _print(report.model_dump_json(indent=2) if as_json else report_text(report))
+    _print(_dumped(report.model_dump(mode="json"), 2) if as_json else report_text(report))
 
 
 @app.command()
@@ -110,7 +112,7 @@ def status(
 
     found = index_status(_settings(index=index, sources=sources))
     if as_json:
-        _print(json.dumps(found, ensure_ascii=not _utf8(), indent=2))
+        _print(_dumped(found, 2))
         return
     from rag.render import one_line
 
@@ -156,18 +158,20 @@ def main() -> NoReturn:
     """Run the command; every foreseen failure is one line on standard error."""
     try:
         code = app(standalone_mode=False) or ANSWERED
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        if code == INTERRUPTED:
+            _complain("stopped; a build keeps what it has embedded, and the next one goes on from there")
     except UsageError as error:
         hint = f"; see: {error.ctx.command_path} --help" if error.ctx else ""
         code = _complain(error.format_message().rstrip(".") + hint, BAD_INPUT)
-    except typer.Abort:
-        code = _complain("stopped; what was embedded is kept, and the next build goes on from there", 130)
     except (InputError, IndexMissing) as error:
         code = _complain(str(error), BAD_INPUT)
     except RagError as error:
         code = _complain(str(error), FAILED)
-    except BrokenPipeError:  # the reader of our output has gone: nothing to tell anybody
+    except OSError as error:  # our output cannot be written; when its reader has gone, there is nobody to tell
+        code = FAILED if isinstance(error, BrokenPipeError) else _complain(f"cannot go on: {error.strerror or error}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = FAILED
     sys.exit(code)
 
 
@@ -185,20 +189,29 @@ def _utf8() -> bool:
 
 
 def _print(text: str) -> None:
-    if not _utf8():
-        text = text.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii")
-    print(text)
+    encoding = sys.stdout.encoding or "ascii"
+    print(text.encode(encoding, "replace").decode(encoding))
 
 
 def _complain(message: str, code: int = FAILED) -> int:
-    text = " ".join(message.split())
-    print(f"rag: {text}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    from rag.render import CONTROL  # a file's name in the message must not command the terminal
+
+    text = CONTROL.sub(lambda match: ascii(match[0])[1:-1], " ".join(message.split()))
+    print(f"rag: {text}", file=sys.stderr)
     return code
 
 
 def _json(answer: "Answer", indent: int | None = None) -> str:
     """JSON; one-line answers are pure ASCII, so that no character of a document can end a line early."""
-    return json.dumps(answer.model_dump(mode="json"), ensure_ascii=indent is None or not _utf8(), indent=indent)
+    return _dumped(answer.model_dump(mode="json"), indent)
+
+
+def _dumped(value: object, indent: int | None) -> str:
+    """JSON for a terminal or a file: readable, but with escapes for what a terminal would obey."""
+    from rag.render import CONTROL
+
+    text = json.dumps(value, ensure_ascii=indent is None or not _utf8(), indent=indent)
+    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _ask_lines(ask: Callable[..., "Answer"], files: list[str] | None) -> None:
@@ -207,7 +220,7 @@ def _ask_lines(ask: Callable[..., "Answer"], files: list[str] | None) -> None:
 
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
-    for line in sys.stdin:
+    for line in sys.stdin or ():  # None where it is closed
         question = line.strip()
         try:
             answer = ask(question, files)
@@ -277,12 +290,12 @@ def report_text(report: "BuildReport") -> str:
     """A build's report for people: what changed, what was skipped and why."""
     from rag.render import one_line
 
-    lines = [
-        f"{'+' if name == 'added' else '~'} {one_line(source)} ({name})"
-        for name in ("added", "changed")
-        for source in getattr(report, name)
-    ]
-    lines += [f"- {one_line(source)} (removed)" for source in report.removed]
+    lines: list[str] = []
+    for name, sign in (("added", "+"), ("changed", "~"), ("removed", "-")):
+        sources = getattr(report, name)
+        lines += [f"{sign} {one_line(source)} ({name})" for source in sources[:LISTED]]
+        if len(sources) > LISTED:
+            lines.append(f"{sign} … and {len(sources) - LISTED} more ({name}; --json lists all)")
     lines += [f"! {one_line(item.source)} (skipped: {one_line(item.reason)})" for item in report.skipped]
     counted = (
         f"{len(report.added)} added, {len(report.changed)} changed, {len(report.removed)} removed, {report.unchanged} unchanged"
@@ -302,7 +315,7 @@ def _read_answers(file: Path) -> Iterator["Answer"]:
     from rag.types import Answer
 
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = (sys.stdin.read() if sys.stdin else "") if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"answer file '{file}' cannot be read: {getattr(error, 'strerror', None) or error}") from error
     lines = [line for line in text.split("\n") if line.strip()]

@@ -48,10 +48,11 @@ class Listed:
     mtime_ns: int
 
 
-def list_files(sources: Path) -> tuple[list[Listed], dict[str, str]]:
+def list_files(sources: Path, but: Path | None = None) -> tuple[list[Listed], dict[str, str]]:
     """All regular files under `sources`, sorted, and what cannot be read as {source: reason}.
 
-    Hidden files and folders and `LEFT_OUT` are passed over; a symbolic link is followed only to a file inside `sources`.
+    Hidden files and folders, `LEFT_OUT` and the folder `but` (an index kept inside) are passed over; a symbolic link is
+    followed only to a file inside `sources`.
     Raises InputError when `sources` is no readable folder.
     """
     if not sources.is_dir():
@@ -60,6 +61,7 @@ def list_files(sources: Path) -> tuple[list[Listed], dict[str, str]]:
     found: list[Listed] = []
     skipped: dict[str, str] = {}
     root = sources.resolve()
+    passed_over = but.resolve() if but is not None and but.resolve() != root else None
 
     folders = [(sources, "")]  # a stack of our own: folders nest deeper than Python's recursion allows
     while folders:
@@ -77,8 +79,11 @@ def list_files(sources: Path) -> tuple[list[Listed], dict[str, str]]:
             source = prefix + entry.name
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in LEFT_OUT and not Path(entry.path, "pyvenv.cfg").exists():
-                        folders.append((Path(entry.path), source + "/"))
+                    within = Path(entry.path)
+                    if passed_over is not None and within.resolve() == passed_over:
+                        continue
+                    if entry.name not in LEFT_OUT and not (within / "pyvenv.cfg").exists():
+                        folders.append((within, source + "/"))
                     continue
                 if reason := _refuse(entry, source, root):
                     skipped[_printable(source)] = reason

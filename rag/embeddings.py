@@ -2,7 +2,8 @@
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -70,6 +71,15 @@ def open_encoder(folder: Path | None, *, batch_size: int = 32, threads: int | No
     return SentenceEncoder(chosen, chosen.resolve().name, fingerprint, batch_size, threads)
 
 
+@contextmanager
+def _loading(folder: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # tokenizers raises `Exception` itself, transformers whatever it likes
+        why = " ".join(str(error).split())[:200]
+        raise ModelError(f"{what} in encoder folder '{folder}' cannot be loaded ({why}); set RAG_ENCODER to another") from error
+
+
 class _Tokenizing:
     """What all encoders share: the folder's own tokenizer, without the models around it."""
 
@@ -79,7 +89,8 @@ class _Tokenizing:
     def tokenizer(self) -> "Tokenizer":
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        with _loading(self.folder, "tokenizer.json"):
+            tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
@@ -158,12 +169,13 @@ class SentenceEncoder(_Tokenizing):
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar of its own over "loading weights"
         if self.threads:
             torch.set_num_threads(self.threads)
-        return SentenceTransformer(
-            str(self.folder),
-            trust_remote_code=False,
-            local_files_only=True,
-            model_kwargs={"use_safetensors": True},
-        )
+        with _loading(self.folder, "the model"):
+            return SentenceTransformer(
+                str(self.folder),
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True},
+            )
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         vectors = self.model.encode(

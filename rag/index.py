@@ -1,4 +1,4 @@
-"""Build and open an index: the catalogue, and the FAISS index derived from it.
+"""Build an index: the catalogue, and the FAISS index derived from it.
 
 A build lists the folder, reads only what is new or changed (by size and time, then by hash), embeds only texts it has no
 vector for, and publishes everything in one transaction. FAISS holds no truth: its file carries the catalogue's generation
@@ -11,26 +11,21 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from hashlib import sha256
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from rag import catalog as catalogs
+from rag import dense
 from rag.catalog import Catalog
 from rag.chunks import chunk_document
 from rag.documents import Listed, Unreadable, list_files, read_document
-from rag.embeddings import Encoder, Vectors, open_encoder
+from rag.embeddings import Encoder, open_encoder
 from rag.errors import IndexBusy, IndexDamaged, IndexMismatch, IndexMissing, InputError, RagError
 from rag.settings import Settings
 from rag.types import BuildReport, Progress, Skipped
-
-if TYPE_CHECKING:
-    import faiss
 
 log = logging.getLogger("rag")
 
@@ -59,18 +54,29 @@ def build_index(
     settings = settings or Settings.load(sources=sources, index=index)
     folder = Path(index) if index is not None else settings.index
     encoder = encoder or open_encoder(settings.encoder, batch_size=settings.batch_size, threads=settings.threads)
-    tell = progress or (lambda _: None)
-    try:
-        with _locked(folder, settings.lock_wait), _opened(folder, fresh) as catalog:
+    wanted = Path(sources) if sources is not None else settings.sources
+
+    def run() -> BuildReport:
+        with Catalog.open(folder, create=True) as catalog:
+            if fresh:
+                catalog.check()
             meta = catalog.meta()
-            wanted = Path(sources) if sources is not None else settings.sources
             root = wanted or recorded_sources(folder, meta) or DEFAULT_SOURCES
-            builder = _Build(folder, catalog, root, encoder, settings, fresh, tell)
-            return builder.run(meta, began)
-    except sqlite3.OperationalError as error:
-        raise RagError(f"the index in '{folder}' could not be written: {error}; the index as it was still answers") from error
+            return _Build(folder, catalog, root, encoder, settings, fresh, progress or (lambda _: None)).run(meta, began)
+
+    try:
+        with _locked(folder, settings.lock_wait):
+            try:
+                return run()
+            except (IndexDamaged, sqlite3.DatabaseError) as error:
+                if not fresh or not catalogs.is_damage(error):
+                    raise
+                _set_aside(folder)
+                return run()
     except sqlite3.DatabaseError as error:
-        raise catalogs.damaged(folder / catalogs.FILE, error) from error
+        if catalogs.is_damage(error):
+            raise catalogs.damaged(folder / catalogs.FILE, error) from error
+        raise RagError(f"the index in '{folder}' could not be written: {error}; the index as it was still answers") from error
 
 
 def recorded_sources(folder: Path, meta: dict[str, str]) -> Path | None:
@@ -85,19 +91,22 @@ def sources_of(settings: Settings) -> Path:
     try:
         with Catalog.open(settings.index) as catalog:
             return recorded_sources(settings.index, catalog.meta()) or DEFAULT_SOURCES
-    except (IndexMissing, IndexDamaged):
+    except (IndexMissing, IndexDamaged, sqlite3.DatabaseError):
         return DEFAULT_SOURCES
 
 
 def index_status(settings: Settings) -> dict[str, Any]:
     """What is indexed and what a build would change, without opening a document or a model."""
-    with Catalog.open(settings.index) as catalog, catalog.snapshot():
-        meta = catalog.meta()
-        root = settings.sources or recorded_sources(settings.index, meta) or DEFAULT_SOURCES
-        live = catalog.files()
-        skipped = catalog.skipped()
-        documents, chunks = catalog.counts()
-    listed = {file.source: (file.size, file.mtime_ns) for file in list_files(root)[0]}
+    try:
+        with Catalog.open(settings.index) as catalog, catalog.snapshot():
+            meta = catalog.meta()
+            root = settings.sources or recorded_sources(settings.index, meta) or DEFAULT_SOURCES
+            live = catalog.files()
+            skipped = catalog.skipped()
+            documents, chunks = catalog.counts()
+    except sqlite3.DatabaseError as error:
+        raise catalogs.damaged(settings.index / catalogs.FILE, error) from error
+    listed = {file.source: (file.size, file.mtime_ns) for file in list_files(root, settings.index)[0]}
     return {
         "index": str(settings.index),
         "sources": str(root),
@@ -153,6 +162,11 @@ class _Build:
 
     def run(self, meta: dict[str, str], began: float) -> BuildReport:
         catalog = self.catalog
+        moved = os.path.relpath(self.root.resolve(), self.folder.resolve())
+        try:
+            f"{self.root}{self.folder}{moved}".encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"the path of '{self.root}' or '{self.folder}' is not valid UTF-8; rename the folder") from error
         generation = catalog.generation()
         if meta and not self.fresh and "format" in meta:
             check_manifest(meta, self.encoder, self.settings)
@@ -161,7 +175,7 @@ class _Build:
         built_by = manifest(self.encoder, self.settings, salt)
 
         self.tell(Progress("listing", 0, 0))
-        listed, unusable = list_files(self.root)
+        listed, unusable = list_files(self.root, self.folder)
         self.skipped = {source: (Listed(source, -1, -1), reason) for source, reason in unusable.items()}
         resumable = not self.fresh and meta.get("staging") == json.dumps(built_by)
         staged = catalog.unstage(listed if resumable else ())
@@ -171,7 +185,6 @@ class _Build:
         added, changed, touched = self._read(listed, live, staged, salt)
         removed = [source for source in live if source not in {file.source for file in listed} - self.skipped.keys()]
         embedded = self._embed()
-        moved = os.path.relpath(self.root.resolve(), self.folder.resolve())
         news = {**built_by, "sources": moved}
         skipped = sorted(self.skipped.values(), key=lambda item: item[0].source)
         rows_changed = bool(added or changed or removed) or not generation
@@ -184,9 +197,9 @@ class _Build:
         ):
             generation += rows_changed
             self._publish(removed, touched, skipped, {**news, "generation": str(generation)}, rows_changed)
-        elif not _faiss_fits(self.folder, meta):
+        elif not dense.whole(self.folder, meta):
             with catalog.transaction():
-                self._write_faiss(generation)
+                dense.write(self.folder, self.catalog, generation)
         documents, chunks = catalog.counts()
         return BuildReport(
             sources=str(self.root),
@@ -262,32 +275,12 @@ class _Build:
         with self.catalog.transaction():
             self.catalog.publish_rows(removed, touched, skipped)
             self.catalog.set_meta(meta)
-            if rows_changed:
-                self._write_faiss(int(meta["generation"]))
-        for file in self.folder.glob("dense-*.faiss"):
-            if file.name != _faiss_name(int(meta["generation"])):
-                file.unlink(missing_ok=True)
+            if rows_changed or not dense.whole(self.folder, self.catalog.meta()):
+                dense.write(self.folder, self.catalog, int(meta["generation"]))
+        dense.remove_others(self.folder, int(meta["generation"]))
+        self.catalog.db.execute("PRAGMA busy_timeout = 200")  # a question being answered is not waited for
         self.catalog.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.tell(Progress("publishing", 1, 1))
-
-    def _write_faiss(self, generation: int) -> None:
-        """Write the FAISS file for a generation, beside the old one; its hash goes into the catalogue's transaction."""
-        import faiss
-
-        dimension = self.catalog.dimension() or 1  # FAISS wants one, also over an empty folder
-        dense = _fill(*self.catalog.vectors(dimension), dimension)
-        data = faiss.serialize_index(dense).tobytes()
-        path = self.folder / _faiss_name(generation)
-        temporary = path.with_suffix(".tmp")
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise RagError(
-                f"the index in '{self.folder}' could not be written: {error.strerror}; the index as it was still answers"
-            ) from error
-        self.catalog.set_meta({"faiss_sha256": sha256(data).hexdigest(), "dimension": str(dimension)})
 
 
 @contextmanager
@@ -306,31 +299,21 @@ def _locked(folder: Path, wait: float) -> Iterator[None]:
             f"index folder '{folder}' cannot be written: {error.strerror}; asking still works, building needs write access"
         ) from error
     try:
-        holder.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
+        with suppress(OSError):  # it only tells others; where the disk is full, the build itself will say so
+            holder.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
 
 
-@contextmanager
-def _opened(folder: Path, fresh: bool) -> Iterator[Catalog]:
-    """The catalogue, open for writing; a damaged one is set aside, not lost, when everything is built anew anyway."""
-    try:
-        catalog = Catalog.open(folder, create=True)
-        if fresh:
-            catalog.check()
-    except (IndexDamaged, sqlite3.DatabaseError):
-        if not fresh:
-            raise
-        aside = folder / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-        aside.mkdir()
-        for file in folder.glob(catalogs.FILE + "*"):
-            file.rename(aside / file.name)
-        log.warning("the damaged catalogue was set aside in '%s'", aside)
-        catalog = Catalog.open(folder, create=True)
-    with catalog:
-        yield catalog
+def _set_aside(folder: Path) -> None:
+    """Put a catalogue that is damaged, or of another format, out of the way, not lost: a fresh build needs nothing of it."""
+    aside = folder / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside.mkdir()
+    for file in folder.glob(catalogs.FILE + "*"):
+        file.rename(aside / file.name)
+    log.warning("the catalogue was damaged, or of another format; it was set aside in '%s'", aside)
 
 
 def _batches(items: Iterator[tuple[bytes, str]], size: int) -> Iterator[list[tuple[bytes, str]]]:
@@ -342,61 +325,3 @@ def _batches(items: Iterator[tuple[bytes, str]], size: int) -> Iterator[list[tup
             batch = []
     if batch:
         yield batch
-
-
-# --- the dense index --------------------------------------------------------------------------------------------------
-
-
-class DenseIndex:
-    """Exact inner-product search over the vectors of one generation."""
-
-    def __init__(self, dense: "faiss.Index", generation: int) -> None:
-        self.dense = dense
-        self.generation = generation
-
-    @classmethod
-    def open(cls, folder: Path, catalog: Catalog) -> "DenseIndex":
-        """The generation in the catalogue's present snapshot: from its file when that is whole, else from the vectors."""
-        import faiss
-
-        meta = catalog.meta()
-        generation = int(meta["generation"])
-        path = folder / _faiss_name(generation)
-        if _faiss_fits(folder, meta):
-            return cls(faiss.deserialize_index(np.fromfile(path, dtype=np.uint8)), generation)
-        log.warning("'%s' is missing or damaged; using the vectors in the catalogue (rag build writes it again)", path)
-        dimension = int(meta["dimension"])
-        return cls(_fill(*catalog.vectors(dimension), dimension), generation)
-
-    def search(self, question: Vectors, limit: int, among: Sequence[int] | None = None) -> list[tuple[int, float]]:
-        """(chunk id, cosine), best first, for one question vector of shape (dimension,); `among` limits the ids."""
-        import faiss
-
-        parameters = None
-        if among is not None:
-            parameters = faiss.SearchParameters()
-            parameters.sel = faiss.IDSelectorBatch(np.asarray(among, dtype=np.int64))
-        scores, ids = self.dense.search(question[None, :], limit, params=parameters)
-        return [(int(number), float(score)) for number, score in zip(ids[0], scores[0], strict=True) if number >= 0]
-
-
-def _fill(ids: NDArray[np.int64], vectors: Vectors, dimension: int) -> "faiss.IndexIDMap":
-    import faiss
-
-    dense = faiss.IndexIDMap(faiss.IndexFlatIP(dimension))
-    if len(ids):
-        dense.add_with_ids(vectors, ids)
-    return dense
-
-
-def _faiss_name(generation: int) -> str:
-    return f"dense-{generation}.faiss"
-
-
-def _faiss_fits(folder: Path, meta: dict[str, str]) -> bool:
-    """Whether the file of this generation is there, whole (FAISS must never parse a damaged file)."""
-    path = folder / _faiss_name(int(meta.get("generation", "0")))
-    try:
-        return sha256(path.read_bytes()).hexdigest() == meta.get("faiss_sha256")
-    except OSError:
-        return False

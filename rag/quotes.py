@@ -2,6 +2,7 @@
 
 import bisect
 import re
+import stat
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Literal
 
 from rag.documents import Listed, Unreadable, line_starts, read_document
 from rag.errors import InputError
+from rag.render import answer_text
 from rag.types import Answer, Chunk, Document, Quote, Span
 
 # A sentence that opens like this has its subject in the sentence before.
@@ -31,7 +33,7 @@ def evidence(chunk: Chunk, start: int, end: int) -> tuple[int, int]:
     if first and LEANS_BACK.match(chunk.text[begin - chunk.start : begin - chunk.start + 24]):
         before = chunk.sentences[first - 1][0]
         gap = chunk.text[chunk.sentences[first - 1][1] - chunk.start : begin - chunk.start]
-        if finish - before <= WIDENED_CHARACTERS and "\n" not in gap:
+        if finish - before <= WIDENED_CHARACTERS and gap.count("\n") <= 1:  # not over a blank line
             begin = before
     return min(begin, start), finish
 
@@ -71,6 +73,8 @@ def file_state(root: Path, document: Document) -> FileState:
         info = path.stat()
     except OSError:
         return "missing"
+    if not stat.S_ISREG(info.st_mode):  # reading a pipe would wait for ever
+        return "missing"
     return "current" if _hash(path, info.st_size, info.st_mtime_ns) == document.sha256 else "changed"
 
 
@@ -99,18 +103,24 @@ def verify_answer(answer: Answer, sources: Path) -> list[str]:
             problems.append(f"{quote.source}, characters {quote.start}–{quote.end}: {reason}")
     if answer.answered and not answer.quotes:
         problems.append("the answer carries no quote")
+    if not answer.answered and (answer.quotes or answer.short is not None):
+        problems.append("a refusal carries an answer")
     if answer.short is not None and answer.short not in {part for quote in answer.quotes for part in highlighted(quote)}:
         problems.append(f"the short answer {answer.short[:60]!r} is no highlighted part of a quote")
+    if answer.answered and not problems and answer.text != answer_text(answer):
+        problems.append("the text of the answer is not what its quotes say")
     return problems
 
 
 def _read(sources: Path, source: str) -> Document | str:
     path = sources / source
-    if not path.resolve().is_relative_to(sources.resolve()):
-        return "the path leaves the sources folder"
     try:
+        if not path.resolve().is_relative_to(sources.resolve()):
+            return "the path leaves the sources folder"
         info = path.stat()
         return read_document(sources, Listed(source, info.st_size, info.st_mtime_ns), info.st_size)
+    except (ValueError, RuntimeError):  # a NUL in it; a loop of links
+        return "the path is no file's"
     except FileNotFoundError:
         return "the file is missing"
     except OSError as error:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from rag.embeddings import Encoder, default_encoder_folder
 from rag.quotes import evidence
-from rag.spans import Calibration, SpanScore, decode, listed
+from rag.spans import Calibration, Features, SpanScore, covered, decode, fits, listed
 from rag.types import Chunk, Hit, Span
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ ENUMERATION = re.compile(
     re.IGNORECASE,
 )
 LIST_CHARACTERS = 700  # items of one list are quoted together up to this length
-SPANS_EACH = 2  # answers taken from one passage
+COMPARED = 8  # sentences embedded for one question
+SPANS_EACH = 3  # answers taken from one passage
 
 
 class Reader(Protocol):
@@ -41,74 +44,113 @@ class ExtractiveReader:
 
     name = "extractive"
 
-    def __init__(self, network: "CrossEncoder", calibration: Calibration) -> None:
+    def __init__(self, network: "CrossEncoder", calibration: Calibration, encoder: Encoder) -> None:
         self.network = network
+        self.encoder = encoder
         self.calibration = calibration
         self.threshold = calibration.threshold
 
     @classmethod
-    def load(cls, encoder_folder: Path, *, threads: int | None = None) -> "ExtractiveReader":
-        """The reader that ships with the package, on top of the encoder in `encoder_folder`. Raises ModelError."""
+    def load(cls, encoder: Encoder, *, threads: int | None = None) -> "ExtractiveReader":
+        """The reader that ships with the package; `encoder` compares sentences with the question. Raises ModelError."""
         from rag.crossencoder import CrossEncoder
 
-        return cls(CrossEncoder.load(MODEL, encoder_folder, threads=threads), Calibration.load(MODEL))
+        network = CrossEncoder.load(MODEL, default_encoder_folder(), threads=threads)
+        return cls(network, Calibration.load(MODEL), encoder)
 
     def read(self, question: str, hits: Sequence[Hit], joined: Callable[[Chunk], Chunk]) -> list[Span]:
-        several = ENUMERATION.search(question) is not None
-        found: list[Span] = []
-        readings = self.network.read(question, [(hit.chunk.context, hit.chunk.text) for hit in hits])
-        for hit, reading in zip(hits, readings, strict=True):
-            found += self._spans(hit, hit.chunk, reading, several)
-        found.sort(key=lambda span: (-span.score, span.source, span.start))
+        found = self._spans(question, hits, [hit.chunk for hit in hits])
         # An answer at a chunk's border may go on, or lean on what stands, in the next one: read the best such again, joined.
-        chunks = {hit.chunk_id: hit for hit in hits}
-        at_border = [span for span in found[:2] if self._at_border(span, chunks[span.chunk_id].chunk)]
+        by_id = {hit.chunk_id: hit for hit in hits}
+        at_border = [span for span in found[:2] if _at_border(span, by_id[span.chunk_id].chunk)]
         if at_border:
-            wide = [(chunks[span.chunk_id], joined(chunks[span.chunk_id].chunk)) for span in at_border]
-            again = self.network.read(question, [(chunk.context, chunk.text) for _, chunk in wide])
-            for span, (hit, chunk), reading in zip(at_border, wide, again, strict=True):
-                better = [new for new in self._spans(hit, chunk, reading, several) if _overlap(new, span)]
-                if better and better[0].score > span.score:
-                    found[found.index(span)] = better[0]
-            found.sort(key=lambda span: (-span.score, span.source, span.start))
+            wide = list(dict.fromkeys(span.chunk_id for span in at_border))
+            again = self._spans(question, [by_id[i] for i in wide], [joined(by_id[i].chunk) for i in wide])
+            for span in at_border:
+                better = next((new for new in again if new.chunk_id == span.chunk_id and _overlap(new, span)), None)
+                if better is not None and better.score > span.score:
+                    found[found.index(span)] = better
+            found.sort(key=_best_first)
         kept: list[Span] = []
         for span in found:
             if not any(_overlap(span, other) for other in kept):
                 kept.append(span)
         return kept
 
-    def _spans(self, hit: Hit, chunk: Chunk, reading: "Reading", several: bool) -> list[Span]:
-        """The best answers of one passage, each with the sentences that carry it."""
-        best = decode(reading, limit=SPANS_EACH)
-        if not best:
-            return []
-        spans = [self._span(hit, chunk, reading, [one]) for one in best]
-        items = listed(reading) if several else []
-        if len(items) > 1 and items[-1].end - items[0].start <= LIST_CHARACTERS:
-            top = max(items, key=lambda item: item.score)
-            spans.insert(0, self._span(hit, chunk, reading, [top, *(item for item in items if item is not top)], best[0]))
-        return spans
+    def candidates(self, question: str, hits: Sequence[Hit], chunks: Sequence[Chunk]) -> list["Candidate"]:
+        """The best spans of every passage with what is known of each; `chunks` are what is read, a hit's own or a wider one."""
+        readings = self.network.read(question, [(chunk.context, chunk.text) for chunk in chunks])
+        found: list[Candidate] = []
+        for hit, chunk, reading in zip(hits, chunks, readings, strict=True):
+            whole = covered(hit.rarity, f"{chunk.context}\n{chunk.text}")
+            for one in decode(reading, limit=SPANS_EACH):
+                begin, finish = evidence(chunk, chunk.start + one.start, chunk.start + one.end)
+                quoted = chunk.text[begin - chunk.start : finish - chunk.start]
+                kind = fits(question, chunk.text[one.start : one.end])
+                focus = covered(hit.rarity, quoted)
+                features = Features(reading.answerable, one.score, hit.similarity, whole, focus, hit.similarity, kind)
+                found.append(Candidate(hit, chunk, reading, one, quoted, features))
+        return self._compare_sentences(question, found)
 
-    def _span(
-        self, hit: Hit, chunk: Chunk, reading: "Reading", answers: Sequence[SpanScore], scored: SpanScore | None = None
-    ) -> Span:
-        at = chunk.start
+    def _compare_sentences(self, question: str, found: Sequence["Candidate"]) -> list["Candidate"]:
+        """Embed the sentences of the best candidates: a passage may be close to a question that its sentence doesn't answer."""
+        best = sorted(found, key=lambda one: (-self.calibration.score(one.features), one.quoted))
+        texts = list(dict.fromkeys(one.quoted for one in best))[:COMPARED]
+        if not texts:
+            return list(found)
+        asked, *vectors = self.encoder.encode([question, *texts])
+        similarity = {text: float(vector @ asked) for text, vector in zip(texts, vectors, strict=True)}
+        return [
+            replace(one, features=one.features._replace(sentence=similarity[one.quoted])) if one.quoted in similarity else one
+            for one in found
+        ]
+
+    def _spans(self, question: str, hits: Sequence[Hit], chunks: Sequence[Chunk]) -> list[Span]:
+        """The candidates as spans, best first, each with the sentences that carry it; the items of a list together."""
+        several = ENUMERATION.search(question) is not None
+        found: list[Span] = []
+        for candidate in self.candidates(question, hits, chunks):
+            answers = [candidate.span]
+            items = listed(candidate.reading) if several else []
+            if len(items) > 1 and items[-1].end - items[0].start <= LIST_CHARACTERS:
+                top = max(items, key=lambda item: item.score)
+                answers = [top, *(item for item in items if item is not top)]
+            found.append(self._span(candidate, answers))
+        return sorted(found, key=_best_first)
+
+    def _span(self, candidate: "Candidate", answers: Sequence[SpanScore]) -> Span:
+        chunk, at = candidate.chunk, candidate.chunk.start
         start, end = min(one.start for one in answers), max(one.end for one in answers)
         begin, finish = evidence(chunk, at + start, at + end)
-        features = (reading.answerable, (scored or answers[0]).score, hit.similarity)
         return Span(
             source=chunk.source,
             start=begin,
             end=finish,
             answers=tuple((at + one.start, at + one.end) for one in answers),
-            score=self.calibration.score(*features),
-            probability=self.calibration.probability(*features),
-            chunk_id=hit.chunk_id,
+            score=self.calibration.score(candidate.features),
+            probability=self.calibration.probability(candidate.features),
+            chunk_id=candidate.hit.chunk_id,
         )
 
-    @staticmethod
-    def _at_border(span: Span, chunk: Chunk) -> bool:
-        return span.answers[0][0] == chunk.start or span.answers[0][1] >= chunk.end - 1
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One span of one passage."""
+
+    hit: Hit
+    chunk: Chunk
+    reading: "Reading"
+    span: SpanScore
+    quoted: str  # the sentences that would be quoted
+    features: Features
+
+
+def _best_first(span: Span) -> tuple[float, str, int]:
+    return -span.score, span.source, span.start
+
+
+def _at_border(span: Span, chunk: Chunk) -> bool:
+    return span.answers[0][0] == chunk.start or span.answers[0][1] >= chunk.end - 1
 
 
 def _overlap(one: Span, other: Span) -> bool:

@@ -126,6 +126,7 @@ def _mark(match: re.Match[str]) -> str:
 
 
 def one_line(text: str) -> str:
+    """`visible` text with every run of white space as one space."""
     return " ".join(visible(text).split())
 
 
@@ -260,7 +261,7 @@ def _quote_html(quote: Quote, *, marked: bool) -> str:
     place = f"{'lines' if quote.line_start != quote.line_end else 'line'} {lines}"
     place = place if quote.page is None else f"page {quote.page}, {place}"
     title = one_line(quote.title)
-    titled = f'<bdi class="title">{html.escape(title)}</bdi>' if title else ""
+    titled = f'<bdi class="title">{html.escape(title)}</bdi>' if title and not quote.source.endswith(quote.title) else ""
     laid_out = " laid-out" if INDENTED.search(quote.text) else ""
     flag = f'<p class="stale">{escape(warning(quote).capitalize())}.</p>' if quote.state != "current" else ""
     return (

@@ -15,6 +15,11 @@ OPEN = re.compile(
     r"|\b(?:what|which)(?:\s+\w+){0,2}\s+are\b|\b(?:and|or)\s+why\b",
     re.IGNORECASE,
 )
+# A yes or no is a conclusion, and the files' words are what is quoted: such a question gets the deciding sentence, no short answer.
+YES_NO = re.compile(
+    r"^\s*(?:is|are|was|were|am|do|does|did|has|have|had|can|could|will|would|shall|should|may|might|must)(?:n['’]t)?\s",
+    re.IGNORECASE,
+)
 REDUNDANT = 0.8  # share of a quote's words that stand in one already chosen, from which it says nothing new
 
 
@@ -38,6 +43,11 @@ def choose(question: str, quotes: Sequence[Quote], most: int) -> list[Quote]:
         if new:
             chosen.append(quote)
     return chosen
+
+
+def short_answer(question: str, quotes: Sequence[Quote]) -> str | None:
+    """The words that answer, from the best quote; None for a question whose answer would be yes or no."""
+    return None if not quotes or YES_NO.match(question) else _main(quotes[0])
 
 
 def _main(quote: Quote) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -95,17 +97,83 @@ def _span(reading: Reading, first: int, last: int, score: float) -> SpanScore:
     return SpanScore(int(reading.offsets[first, 0]), int(reading.offsets[last, 1]), score, inside)
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Weights of a logistic model, fitted on the dev split; loaded from reader.json.
+WORD = re.compile(r"\w+")
+SUFFIX = re.compile(r"(?:ments?|ings?|ions?|ers?|ed|es|s|e|ly)$")
+AMOUNT_ASKED = re.compile(
+    r"\bhow\s+(?:much|many|long|old|far|tall|deep|heavy)\b|\b(?:what|which)\s+(?:percent\w*|share|proportion|fraction|number|amount)\b",
+    re.IGNORECASE,
+)
+TIME_ASKED = re.compile(
+    r"^\W*(?:by |since |until |from |on |in )?(?:when|what (?:year|month|day|date|time)|which (?:year|month|day|date))\b",
+    re.IGNORECASE,
+)
+AMOUNT = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|"
+    r"hundred|thousand|million|billion|dozen|half|third|quarter|once|twice|none|no|several|few|many|all|every)",
+    re.IGNORECASE,
+)
+TIME = re.compile(
+    r"\d|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tues|wednes|thurs|fri|satur|sun)|"
+    r"\b(?:day|week|month|year|century|hour|minute|morning|noon|evening|night|midnight|today|yesterday|tomorrow|spring|summer|autumn|"
+    r"winter|before|after|during|until|since|when|once|ago|later|immediately|always|never)",
+    re.IGNORECASE,
+)
 
-    `score` ranks a question's passages. `probability` says how likely the best one's quote answers the question.
+
+def fits(question: str, answer: str) -> float:
+    """1.0 for an answer of the asked kind, -1.0 for one of another, 0.0 where no kind is asked.
+
+    Kinds are an amount for "how much" and a time for "when".
     """
+    for asked, kind in ((AMOUNT_ASKED, AMOUNT), (TIME_ASKED, TIME)):
+        if asked.search(question):
+            return 1.0 if kind.search(answer) else -1.0
+    return 0.0
+
+
+def covered(rarity: Mapping[str, float], text: str) -> float:
+    """Share of the question's words, weighted by rarity, that a text holds in some form; 1.0 when the question has none."""
+    total = sum(rarity.values())
+    if not total:
+        return 1.0
+    held = {_stem(word) for word in WORD.findall(text.lower())}
+    return sum(weight for word, weight in rarity.items() if _stem(word) in held) / total
+
+
+def _stem(word: str) -> str:
+    """Enough of a stem to match "invest", "invested" and "investments" with one another."""
+    return SUFFIX.sub("", word) if len(word) > 4 else word.removesuffix("s")
+
+
+class Features(NamedTuple):
+    """What is known of one span as the answer to a question."""
 
     answerable: float
+    """The passage's answerability logit."""
     span: float
+    """The span's score: log odds against "no span"."""
     similarity: float
-    slope: float
+    """Cosine of question and passage."""
+    coverage: float
+    """Share of the question's words, weighted by rarity, that stand in the passage or its headings."""
+    focus: float
+    """Share of them that stand in the sentences that would be quoted."""
+    sentence: float
+    """Cosine of the question and those sentences, for the first spans; for the rest that of the passage."""
+    fits: float
+    """1.0 when the span is of the asked kind, -1.0 when of another, 0.0 when none is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Two linear models over `Features`, fitted on the dev split; loaded from reader.json.
+
+    `score` ranks a question's spans: what tells the right one from the others. `probability` says how likely the best one's
+    quote answers the question: what tells answered questions from unanswerable ones.
+    """
+
+    ranking: Features
+    confidence: Features
     intercept: float
     threshold: float
 
@@ -114,15 +182,18 @@ class Calibration:
         """From `folder`/reader.json. Raises ModelError when it is missing or incomplete."""
         try:
             values = json.loads((folder / "reader.json").read_text(encoding="utf-8"))["calibration"]
-            return cls(**{name: float(values[name]) for name in cls.__slots__})
-        except (OSError, KeyError, TypeError, ValueError) as error:
+            ranking, confidence = (
+                Features(**{name: float(weight) for name, weight in values[part].items()}) for part in ("ranking", "confidence")
+            )
+            return cls(ranking, confidence, float(values["intercept"]), float(values["threshold"]))
+        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise ModelError(f"reader.json in {folder.name} cannot be read ({error}): reinstall the package") from error
 
-    def score(self, answerable: float, span: float, similarity: float) -> float:
-        """One number to rank passages by: answerability logit, best span's score, cosine of question and passage."""
-        return self.answerable * answerable + self.span * span + self.similarity * similarity
+    def score(self, features: Features) -> float:
+        """One number to rank a question's spans by."""
+        return sum(weight * value for weight, value in zip(self.ranking, features, strict=True))
 
-    def probability(self, answerable: float, span: float, similarity: float) -> float:
-        """In (0, 1): that this passage's best quote answers the question, given that it ranked first."""
-        x = self.slope * self.score(answerable, span, similarity) + self.intercept
+    def probability(self, features: Features) -> float:
+        """In (0, 1): that this span's quote answers the question, given that it ranked first."""
+        x = self.intercept + sum(weight * value for weight, value in zip(self.confidence, features, strict=True))
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, x))))

@@ -56,6 +56,7 @@ class Hit:
     chunk: Chunk
     score: float  # fused rank score, higher is better
     similarity: float  # cosine of question and chunk, in [-1, 1]
+    rarity: Mapping[str, float]  # the question's content words, weighted by how few chunks hold them
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,13 @@ from hypothesis import HealthCheck, settings
 from rag.assistant import Assistant
 from rag.embeddings import MiniLM, Vectors, open_encoder
 from rag.index import build_index
+from rag.reader import ExtractiveReader
 from rag.settings import Settings
 from rag.types import BuildReport, Progress
+
+# Read by torch and FAISS, which are loaded later, and by the commands that tests run: on batches this small, threads cost more
+# than they give, and where something else is running they wait for each other a hundred times longer.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile(
     "rag", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -91,12 +96,14 @@ def encoder() -> MiniLM:
 
 
 @pytest.fixture(scope="session")
-def _one_encoder(encoder: MiniLM) -> Iterator[None]:
-    """Assistants share the loaded encoder: the same weights, read once."""
+def _one_model(encoder: MiniLM) -> Iterator[None]:
+    """Assistants share the loaded encoder and reader: the same weights, read once."""
+    reader = ExtractiveReader.load(encoder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "rag.assistant.open_encoder", lambda folder, **knobs: encoder if folder is None else open_encoder(folder, **knobs)
         )
+        patch.setattr(ExtractiveReader, "load", lambda *_, **__: reader)
         yield
 
 
@@ -109,13 +116,13 @@ def seeds_index(tmp_path_factory: pytest.TempPathFactory, encoder: MiniLM) -> Pa
 
 
 @pytest.fixture(scope="session")
-def assistant(seeds_index: Path, _one_encoder: None) -> Iterator[Assistant]:
+def assistant(seeds_index: Path, _one_model: None) -> Iterator[Assistant]:
     with Assistant.open(Settings.load(index=seeds_index)) as opened:
         yield opened
 
 
 @pytest.fixture
-def empty(tmp_path: Path, encoder: MiniLM, _one_encoder: None) -> Workplace:
+def empty(tmp_path: Path, encoder: MiniLM, _one_model: None) -> Workplace:
     """A folder with no document in it, and no index yet."""
     return Workplace(tmp_path, encoder)
 
@@ -130,7 +137,7 @@ def workplace(empty: Workplace) -> Workplace:
 
 
 @pytest.fixture(scope="session")
-def _built_once(tmp_path_factory: pytest.TempPathFactory, encoder: MiniLM, _one_encoder: None) -> Workplace:
+def _built_once(tmp_path_factory: pytest.TempPathFactory, encoder: MiniLM, _one_model: None) -> Workplace:
     made = Workplace(tmp_path_factory.mktemp("built"), encoder)
     made.write("lighthouse.txt", LIGHTHOUSE)
     made.write("town/bakery.md", BAKERY)

@@ -1,11 +1,12 @@
 """Chunks are slices of their document that lose nothing, cut where a reader would cut."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from conftest import SEEDS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.chunks import chunk_document, split_units
@@ -27,13 +28,12 @@ def units(text: str, kind: Kind = "text") -> list[str]:
 
 # --- any text ---------------------------------------------------------------------------------------------------------
 
-odd = st.sampled_from(
-    list("\n\r\t\v\f\0\x1c\x85\u2028\u2029\u00a0\u200b\ufeff\u0301\u202e😀👩‍🚀שלוםمرحباกขค中文。.!?:;-*#|\"'“”()1a ")
-    + ["\r\n", "1. ", "# "]
-)
-anything = st.text(st.characters(exclude_categories=["Cs"]) | odd, max_size=400)
+ODD = "\n\r\t\v\f\0\x1c\x85\u2028\u2029\u00a0\u200b\ufeff\u0301\u202e😀👩‍🚀שלוםمرحباกขค中文。.!?:;-*#|\"'“”()1a "
+anything = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(ODD), max_size=400)
 
-WORDS = "the harbour opened in spring Amazon and 8 billion dollars of grey stone Dr. Ives said “yes.” 3.14 U.S. e.g. naïve ปลา 中文".split()
+WORDS = (
+    "the harbour opened in spring Amazon and 8 billion dollars of grey stone Dr. Ives said “yes.” 3.14 U.S. e.g. naïve ปลา 中文"
+).split()
 sentence = st.lists(st.sampled_from(WORDS), min_size=1, max_size=25).map(lambda words: " ".join(words).capitalize() + ".")
 paragraph = st.lists(sentence, min_size=1, max_size=5).map(" ".join)
 block = st.one_of(
@@ -71,11 +71,13 @@ def whole(text: str, chunks: Sequence[Chunk]) -> None:
     assert not text[at:].replace("\ufeff", "").strip()
 
 
+@settings(max_examples=300)
 @given(text=anything, kind=st.sampled_from(KINDS))
 def test_chunks_of_any_text_are_slices_that_lose_nothing(encoder: MiniLM, text: str, kind: Kind) -> None:
     whole(text, chunk_document(document(text, kind), encoder.tokenize, LIMIT))
 
 
+@settings(max_examples=200)
 @given(text=written, kind=st.sampled_from(KINDS))
 def test_chunks_of_any_document_are_slices_that_lose_nothing(encoder: MiniLM, text: str, kind: Kind) -> None:
     whole(text, chunk_document(document(text, kind), encoder.tokenize, LIMIT))
@@ -166,7 +168,7 @@ def test_a_label_of_the_seeds_is_in_the_chunk_of_its_value(seeds: dict[str, tupl
     _, chunks = seeds["004"]
     holders = [chunk for chunk in chunks if "What Changed" in chunk.text]
     assert holders
-    assert all(len(chunk.text.split("What Changed", 1)[1].split()) > 5 for chunk in holders)
+    assert all("$244 billion AWS cloud backlog" in chunk.text for chunk in holders)
 
 
 # --- where a reader would cut -----------------------------------------------------------------------------------------
@@ -214,8 +216,13 @@ def test_an_abbreviation_ends_no_sentence(short: str) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_hard_wrapped_sentence_is_one_unit(end: str) -> None:
-    sentence = f"The harbour at Skerry Point was dug by hand between the years{end}1898 and 1901, and has been made deeper{end}twice since then."
-    assert units(sentence + " It is dry at low water.") == [sentence, "It is dry at low water."]
+    first = (
+        "The harbour at Skerry Point was dug by hand between the years 1898 and 1901, when stone was cheap, "
+        "and it has been made deeper twice since then, both times against the will of the county council."
+    )
+    text = textwrap.fill(first + " It is dry at low water.", 72).replace("\n", end)
+    assert text.count(end) == 3
+    assert [" ".join(unit.split()) for unit in units(text)] == [first, "It is dry at low water."]
 
 
 def test_one_paragraph_a_line_is_not_joined() -> None:

@@ -3,6 +3,8 @@
 import os
 import socket
 import stat
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -238,17 +240,22 @@ def test_odd_names_are_files_like_any_other(tmp_path: Path, name: str) -> None:
     assert read(tmp_path, name).source == name
 
 
-def test_folders_nested_deeper_than_recursion_allows_are_listed(tmp_path: Path) -> None:
-    here = os.getcwd()  # noqa: PTH109
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """A file under 1,100 folders: more than Python recurses, less than a path may be long."""
+    here = Path.cwd()
     os.chdir(tmp_path)
-    try:
-        for _ in range(1100):
-            os.mkdir("d")  # noqa: PTH102
-            os.chdir("d")
-        Path("a.txt").write_text("text")
-    finally:
-        os.chdir(here)
-    assert listing(tmp_path) == (["d/" * 1100 + "a.txt"], {})
+    for _ in range(1100):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("a.txt").write_text("text")
+    os.chdir(here)
+    yield tmp_path
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # Python's rmtree recurses
+
+
+def test_folders_nested_deeper_than_recursion_allows_are_listed(deep: Path) -> None:
+    assert listing(deep) == (["d/" * 1100 + "a.txt"], {})
 
 
 @pytest.mark.parametrize(("name", "problem"), [("nowhere", "does not exist"), ("a.txt", "is not a folder")])

@@ -17,8 +17,8 @@ SEEDS = Path(__file__).parents[1] / "seeds"
 
 
 @pytest.fixture(scope="module")
-def answers(seeds_assistant: Assistant) -> list[tuple[dict[str, list[str]], Answer]]:
-    return [(question, seeds_assistant.ask(question["q"])) for question in QUESTIONS]
+def answers(assistant: Assistant) -> list[tuple[dict[str, list[str]], Answer]]:
+    return [(question, assistant.ask(question["q"])) for question in QUESTIONS]
 
 
 def right(question: dict[str, list[str]], answer: Answer, quotes: int) -> bool:

@@ -1,6 +1,6 @@
 """Which quotes are shown, and what is said about their files."""
 
-from rag.select import agreement, choose
+from rag.select import agreement, choose, short_answer
 from rag.types import Quote
 
 FACT = "How much has Amazon invested?"
@@ -69,3 +69,10 @@ def test_one_file_neither_agrees_nor_differs_with_itself() -> None:
 
 def test_an_open_question_has_no_sides() -> None:
     assert agreement(OPEN, [LOCK_IN, OUTAGE]) is None
+
+
+def test_a_yes_or_no_question_has_no_short_answer() -> None:
+    assert short_answer("Did Amazon invest more than $5 billion?", [EIGHT]) is None
+    assert short_answer("How much did Amazon invest?", [EIGHT]) == "over $8 billion"
+    assert short_answer("Island or mainland?", [NAME]) == "a garage"
+    assert short_answer(FACT, []) is None

@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 
 from rag.crossencoder import Reading
 from rag.errors import ModelError
-from rag.spans import Calibration, decode, listed
+from rag.spans import Calibration, Features, covered, decode, fits, listed
 
-WEIGHTS = {"answerable": 1.0, "span": 0.25, "similarity": 2.0, "slope": 0.8, "intercept": -1.0, "threshold": 0.3}
+FITTED_JSON = {
+    "ranking": {"answerable": 1.0, "span": 0.25, "similarity": 2.0, "coverage": 1.0, "focus": 1.0, "sentence": 0.5, "fits": 1.0},
+    "confidence": {"answerable": 0.5, "span": 0.25, "similarity": 1.0, "coverage": 1.0, "focus": 0.0, "sentence": 0.5, "fits": 0.5},
+    "intercept": -1.0,
+    "threshold": 0.3,
+}
+FITTED = Calibration(Features(1.0, 0.25, 2.0, 1.0, 1.0, 0.5, 1.0), Features(0.5, 0.25, 1.0, 1.0, 0.0, 0.5, 0.5), -1.0, 0.3)
 
 
 def reading(
@@ -121,23 +127,51 @@ def test_a_shift_of_all_logits_changes_no_score(made: Reading, shift: float) -> 
     assert [s.score for s in after] == pytest.approx([s.score for s in before], abs=1e-3)
 
 
-def test_probability_is_the_logistic_of_the_score() -> None:
-    c = Calibration(**WEIGHTS)
-    assert c.score(2.0, 4.0, 0.5) == pytest.approx(4.0)
-    assert c.probability(2.0, 4.0, 0.5) == pytest.approx(1 / (1 + np.exp(-(0.8 * 4.0 - 1.0))))
+def test_score_and_probability_are_linear_and_logistic() -> None:
+    assert FITTED.score(Features(2.0, 4.0, 0.5, 0.5, 0.5, 0.5, 1.0)) == pytest.approx(6.25)
+    assert FITTED.probability(Features(2.0, 4.0, 0.5, 0.5, 0.5, 0.5, 1.0)) == pytest.approx(1 / (1 + np.exp(-(3.75 - 1.0))))
 
 
-@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(-1, 1))
-def test_probability_stays_within_bounds_and_follows_the_score(answerable: float, span: float, similarity: float) -> None:
-    c = Calibration(**WEIGHTS)
-    here = c.probability(answerable, span, similarity)
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(-1, 1), st.floats(0, 1))
+def test_probability_stays_within_bounds_and_follows_the_score(
+    answerable: float, span: float, similarity: float, coverage: float
+) -> None:
+    here = FITTED.probability(Features(answerable, span, similarity, coverage, 0.0, 0.5, 0.0))
     assert 0 <= here <= 1
-    assert c.probability(answerable + 1, span, similarity) >= here
+    assert FITTED.probability(Features(answerable + 1, span, similarity, coverage, 0.0, 0.5, 0.0)) >= here
+    assert FITTED.probability(Features(answerable, span, similarity, coverage, 0.0, 0.5, 1.0)) >= here
 
 
 def test_calibration_is_read_from_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "reader.json").write_text(json.dumps({"calibration": WEIGHTS}))
-    assert Calibration.load(tmp_path) == Calibration(**WEIGHTS)
+    (tmp_path / "reader.json").write_text(json.dumps({"calibration": FITTED_JSON}))
+    assert Calibration.load(tmp_path) == FITTED
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "kind"),
+    [
+        ("How much did it cost?", "$8 billion", 1),
+        ("How much did it cost?", "a fortune", -1),
+        ("how many people came", "twelve", 1),
+        ("What share of firms use it?", "72% of enterprises", 1),
+        ("When did it start?", "2023-09", 1),
+        ("When did it start?", "in spring", 1),
+        ("When did it start?", "Matt Garman", -1),
+        ("In what year did it open?", "the Berrin reservoir", -1),
+        ("Who said so?", "Matt Garman", 0),
+        ("How does it work?", "by steam", 0),
+    ],
+)
+def test_an_answer_fits_the_kind_that_is_asked(question: str, answer: str, kind: int) -> None:
+    assert fits(question, answer) == kind
+
+
+def test_words_are_covered_in_any_form_and_weighted_by_rarity() -> None:
+    rarity = {"invested": 1.0, "anthropic": 3.0}
+    assert covered(rarity, "Its investments grew.") == pytest.approx(0.25)
+    assert covered(rarity, "ANTHROPIC grew.") == pytest.approx(0.75)
+    assert covered(rarity, "An investment in Anthropic") == pytest.approx(1.0)
+    assert covered({}, "anything") == 1.0
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"calibration": {"answerable": 1}}'])

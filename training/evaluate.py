@@ -9,8 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import time
-from collections.abc import Callable
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.feature_extraction.text import CountVectorizer  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
-from rag.chunks import chunk_document
+from rag.assistant import Assistant
+from rag.catalog import Catalog
 from rag.crossencoder import CrossEncoder
-from rag.embeddings import open_encoder
-from rag.spans import Calibration, decode, listed
-from rag.types import Chunk, Document
-from training.data import Corpus, Text, make_text
+from rag.dense import DenseIndex
+from rag.embeddings import default_encoder_folder, open_encoder
+from rag.index import build_index
+from rag.quotes import evidence
+from rag.reader import MODEL, ExtractiveReader
+from rag.retrieval import retrieve
+from rag.spans import Calibration, Features, decode, listed
+from training.data import Corpus, Text, held_out, make_text, read_lines
 from training.figures import calibration_error, exact, f1
 
 PASSAGES = 16
-CHUNK_TOKENS = 160
+DEV_COLLECTIONS = 0.17  # share held out, as Corpus.load has it
 FALSE_REFUSALS = 0.05
 
 
@@ -85,96 +88,69 @@ def characters(text: Text, span: tuple[int, int]) -> tuple[int, int]:
 
 
 @dataclass(slots=True)
-class Pool:
-    """Chunks of many documents with what retrieval needs."""
+class Files:
+    """Texts as files of an index of the product's own: what is measured is what ships."""
 
-    chunks: list[Chunk]
-    home: list[int]
-    """index of the text that each chunk was cut from."""
-    vectors: npt.NDArray[np.float32]
-    rank: Callable[[str, npt.NDArray[np.float32]], list[int]]
-    encode: Callable[[list[str]], npt.NDArray[np.float32]]
+    index: Path
+    shift: dict[int, int]
+    """for each text, at which character of its file it begins (its title stands before it)."""
 
 
-def make_pool(texts: list[tuple[int, Text]], encoder_folder: Path) -> Pool:
-    """Chunk and embed as the product does; `rank` fuses cosine and BM25 by reciprocal rank."""
-    encoder = open_encoder(encoder_folder)
-    chunks: list[Chunk] = []
-    home: list[int] = []
-    for i, text in texts:
-        document = Document(text.id, text.text, "", 0, 0, "utf-8", "text", text.title)
-        for chunk in chunk_document(document, encoder.tokenize, CHUNK_TOKENS):
-            chunks.append(chunk)
-            home.append(i)
-    shown = [f"{c.context}\n{c.text}" if c.context else c.text for c in chunks]
-    vectors = encoder.encode(shown)
-    counter = CountVectorizer(stop_words="english")
-    counts = counter.fit_transform(shown).tocsr()
-    length = np.asarray(counts.sum(1)).ravel()
-    held = np.bincount(counts.indices, minlength=counts.shape[1])
-    idf = np.log(1 + (len(shown) - held + 0.5) / (held + 0.5))
-    weighted = counts.tocoo()
-    norm = 1.2 * (0.25 + 0.75 * length[weighted.row] / length.mean())
-    weighted.data = idf[weighted.col] * weighted.data * 2.2 / (weighted.data + norm)
-    bm25 = weighted.tocsr()
-
-    def rank(question: str, vector: npt.NDArray[np.float32]) -> list[int]:
-        fused = np.zeros(len(chunks))
-        words = np.asarray(bm25 @ counter.transform([question]).T.toarray()).ravel()
-        for score in (vectors @ vector, words):
-            for place, i in enumerate(np.argsort(-score, kind="stable")[:50], start=1):
-                if score[i] > 0:
-                    fused[i] += 1 / (60 + place)
-        return [int(i) for i in np.argsort(-fused, kind="stable")[:PASSAGES] if fused[i] > 0]
-
-    return Pool(chunks, home, vectors, rank, encoder.encode)
+def make_files(texts: list[tuple[int, Text]], folder: Path) -> Files:
+    """Write each text to a file named by its number, the title on top, and build the index."""
+    sources = folder / "files"
+    sources.mkdir()
+    shift = {}
+    for number, text in texts:
+        head = f"{text.title}\n\n" if text.title else ""
+        shift[number] = len(head)
+        (sources / f"{number}.txt").write_text(head + text.text, encoding="utf-8", newline="")
+    build_index(sources, folder / "index")
+    return Files(folder / "index", shift)
 
 
 @dataclass(slots=True)
 class Asked:
-    """One question through retrieval and reader: per candidate, features and whether its quote is right."""
+    """One question through retrieval and reader: per candidate span, features and whether its quote is right."""
 
     document: str
     answerable: bool
     features: npt.NDArray[np.float64]
-    """(candidates, 3): answerability logit, best span score, cosine."""
+    """(candidates, 7): rag.spans.Features."""
     right: npt.NDArray[np.bool_]
     paragraph: npt.NDArray[np.bool_]
     """the candidate is cut from a text that answers."""
 
 
-def ask(reader: CrossEncoder, pool: Pool, questions: list[tuple[str, str, dict[int, list[tuple[int, int]]]]]) -> list[Asked]:
-    """(document, question, {text: gold character spans}) → Asked, each over its PASSAGES best chunks."""
+Golds = dict[int, list[tuple[int, int]]]
+
+
+def ask(reader: ExtractiveReader, files: Files, questions: list[tuple[str, str, Golds]]) -> list[Asked]:
+    """(document, question, {text: gold character spans}) → Asked, as the product retrieves and reads."""
     out = []
-    vectors = pool.encode([q for _, q, _ in questions])
-    for (document, question, golds), vector in zip(questions, vectors, strict=True):
-        candidates = pool.rank(question, vector)
-        readings = reader.read(question, [(pool.chunks[i].context, pool.chunks[i].text) for i in candidates])
-        features, right, paragraph = [], [], []
-        for i, reading in zip(candidates, readings, strict=True):
-            chunk = pool.chunks[i]
-            spans = decode(reading, limit=1)
-            score = spans[0].score if spans else -20.0
-            features.append((reading.answerable, score, float(pool.vectors[i] @ vector)))
-            answers = golds.get(pool.home[i], [])
-            right.append(bool(spans) and quoted(chunk, chunk.start + spans[0].start, chunk.start + spans[0].end, answers))
-            paragraph.append(pool.home[i] in golds)
-        out.append(Asked(document, bool(golds), np.array(features), np.array(right), np.array(paragraph)))
+    encoder = open_encoder(None)
+    vectors = encoder.encode([q for _, q, _ in questions])
+    with Catalog.open(files.index) as catalog:
+        dense = DenseIndex.open(files.index, catalog)
+        for (document, question, golds), vector in zip(questions, vectors, strict=True):
+            hits = retrieve(question, vector, catalog, dense, candidates=50, limit=PASSAGES)
+            features, right, paragraph = [], [], []
+            for one in reader.candidates(question, hits, [hit.chunk for hit in hits]):
+                number = int(one.chunk.source.removesuffix(".txt"))
+                at = one.chunk.start
+                start, end = evidence(one.chunk, at + one.span.start, at + one.span.end)
+                shift = files.shift[number]
+                answers = golds.get(number, [])
+                features.append(one.features)
+                right.append(any(min(end - shift, b) - max(start - shift, a) >= 0.5 * (b - a) for a, b in answers))
+                paragraph.append(number in golds)
+            out.append(Asked(document, bool(golds), np.array(features, dtype=np.float64), np.array(right), np.array(paragraph)))
     return out
 
 
-def quoted(chunk: Chunk, start: int, end: int, golds: list[tuple[int, int]]) -> bool:
-    """Whether the sentences that hold [start, end) show at least half of a gold span."""
-    held = [(a, b) for a, b in chunk.sentences if a < end and start < b]
-    if not held:
-        return False
-    a, b = min(s for s, _ in held), max(e for _, e in held)
-    return any(min(b, ge) - max(a, gs) >= 0.5 * (ge - gs) for gs, ge in golds)
-
-
-def own_questions(corpus: Corpus) -> list[tuple[str, str, dict[int, list[tuple[int, int]]]]]:
+def own_questions(corpus: Corpus) -> list[tuple[str, str, Golds]]:
     """Dev questions of the synthetic set and the collections; one entry a question, with all its evidence."""
-    merged: dict[tuple[str, str], dict[int, list[tuple[int, int]]]] = {}
+    merged: dict[tuple[str, str], Golds] = {}
     for source in ("synthetic", "collections"):
         for q in corpus.dev[source]:
             text = corpus.texts[q.text]
@@ -185,27 +161,50 @@ def own_questions(corpus: Corpus) -> list[tuple[str, str, dict[int, list[tuple[i
 
 
 def fit(asked: list[Asked]) -> Calibration:
-    """Ranking weights over all candidates, then probability and threshold over each question's first."""
-    x = np.concatenate([a.features for a in asked])
-    y = np.concatenate([a.right for a in asked])
-    model = LogisticRegression(C=100.0, max_iter=1000).fit(x, y)
-    weights = model.coef_[0]
-    top = np.array([(a.features @ weights).max() for a in asked])
-    right = np.array([a.right[(a.features @ weights).argmax()] for a in asked])
-    platt = LogisticRegression(C=100.0).fit(top[:, None], right)
-    slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
-    probability = 1 / (1 + np.exp(-(slope * top + intercept)))
+    """Ranking weights, then probability and threshold over each question's first span.
+
+    Ranking: the softmax over a question's spans puts its mass on right ones (a conditional logit), since only spans of one
+    question are ever compared. Probability: a logistic regression on the first span's features.
+    """
+    ranking = conditional_logit([a for a in asked if a.right.any()])
+    first = [int((a.features @ ranking).argmax()) for a in asked]
+    x = np.array([a.features[i] for a, i in zip(asked, first, strict=True)])
+    right = np.array([a.right[i] for a, i in zip(asked, first, strict=True)])
+    mean, spread = x.mean(0), x.std(0) + 1e-9
+    model = LogisticRegression(C=10.0, max_iter=2000).fit((x - mean) / spread, right)
+    confidence = model.coef_[0] / spread
+    intercept = float(model.intercept_[0] - (confidence * mean).sum())
+    probability = 1 / (1 + np.exp(-(x @ confidence + intercept)))
     threshold = float(np.quantile(probability[[a.answerable for a in asked]], FALSE_REFUSALS))
-    return Calibration(float(weights[0]), float(weights[1]), float(weights[2]), slope, intercept, threshold)
+    return Calibration(Features(*map(float, ranking)), Features(*map(float, confidence)), intercept, threshold)
+
+
+def conditional_logit(asked: list[Asked], penalty: float = 1e-3) -> npt.NDArray[np.float64]:
+    """Weights that maximise the mean log share of right spans in each question's softmax."""
+    weights = torch.zeros(len(Features._fields), requires_grad=True, dtype=torch.double)
+    optimiser = torch.optim.LBFGS([weights], max_iter=100)
+    questions = [(torch.tensor(a.features), torch.tensor(a.right)) for a in asked]
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        total = penalty * (weights**2).sum()
+        for features, right in questions:
+            scores = features @ weights
+            total = total - (scores[right].logsumexp(0) - scores.logsumexp(0)) / len(questions)
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    return weights.detach().numpy()
 
 
 def judge(asked: list[Asked], calibrations: list[Calibration]) -> dict[str, float]:
     """Figures of the pipeline on the dev split, each question judged by its own calibration (cross-fitted or shipped)."""
     probability, right, answerable, third, refused, reachable = [], [], [], [], [], []
     for a, c in zip(asked, calibrations, strict=True):
-        scores = [c.score(*row) for row in a.features]
+        scores = [c.score(Features(*row)) for row in a.features]
         order = np.argsort(-np.array(scores), kind="stable")
-        p = c.probability(*a.features[order[0]])
+        p = c.probability(Features(*a.features[order[0]]))
         probability.append(p)
         right.append(bool(a.right[order[0]]))
         third.append(bool(a.right[order[:3]].any()))
@@ -230,22 +229,23 @@ def crossed(asked: list[Asked], folds: int = 5) -> list[Calibration]:
     return [fits[fold[a.document]] for a in asked]
 
 
-def paragraphs_as_documents(reader: CrossEncoder, calibration: Calibration, path: Path, encoder: Path) -> dict[str, float]:
+def paragraphs_as_documents(reader: ExtractiveReader, path: Path) -> dict[str, float]:
     """SQuAD-format file with each paragraph a document: is the right paragraph quoted first?"""
     texts: list[tuple[int, Text]] = []
-    questions: list[tuple[str, str, dict[int, list[tuple[int, int]]]]] = []
+    questions: list[tuple[str, str, Golds]] = []
     for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
         for paragraph in article["paragraphs"]:
             n = len(texts)
-            texts.append((n, make_text(reader.tokenizer, str(n), "eval", "", paragraph["context"])))
+            texts.append((n, make_text(reader.network.tokenizer, str(n), "eval", "", paragraph["context"])))
             for qa in paragraph["qas"]:
                 spans = [(a["answer_start"], a["answer_start"] + len(a["text"])) for a in qa["answers"]]
                 questions.append((str(n), qa["question"], {n: spans}))
-    pool = make_pool(texts, encoder)
-    asked = ask(reader, pool, questions)
-    first = [int(np.argmax([calibration.score(*row) for row in a.features])) for a in asked]
+    with tempfile.TemporaryDirectory() as folder:
+        asked = ask(reader, make_files(texts, Path(folder)), questions)
+    calibration = reader.calibration
+    first = [int(np.argmax([calibration.score(Features(*row)) for row in a.features])) for a in asked]
     best = list(zip(asked, first, strict=True))
-    probability = [calibration.probability(*a.features[i]) for a, i in best]
+    probability = [calibration.probability(Features(*a.features[i])) for a, i in best]
     right = [bool(a.right[i]) for a, i in best]
     return {
         "right_paragraph_first": float(np.mean([a.paragraph[i] for a, i in best])),
@@ -256,60 +256,83 @@ def paragraphs_as_documents(reader: CrossEncoder, calibration: Calibration, path
     }
 
 
-def latency(reader: CrossEncoder, pool: Pool) -> dict[str, float]:
-    """Median milliseconds for one question over 16 of the pool's longest chunks."""
-    longest = sorted(pool.chunks, key=lambda c: -len(c.text))[:PASSAGES]
-    passages = [(c.context, c.text) for c in longest]
-    times = []
-    for _ in range(12):
-        began = time.perf_counter()
-        reader.read("How much has the company invested in the new plant?", passages)
-        times.append(1000 * (time.perf_counter() - began))
-    return {"ms": float(np.median(times[2:])), "threads": torch.get_num_threads()}
+def sides(model: Path, files: Files, corpus: Corpus, data: Path) -> dict[str, float]:
+    """Dev collections, each asked within its own documents: is a disagreement reported where there is one, and only there?"""
+    numbers = {corpus.texts[i].id: f"{i}.txt" for i in files.shift}
+    reported: dict[bool, list[bool]] = {True: [], False: []}
+    with Assistant.open(index=files.index) as assistant:
+        for item in read_lines(data / "collections.jsonl.gz"):
+            names = [name for text_id, name in numbers.items() if text_id.split("/")[0] == item["id"]]
+            if not held_out(item["id"], DEV_COLLECTIONS) or not names:
+                continue
+            for qa in item["qas"]:
+                found = assistant.ask(qa["q"], files=names).agreement
+                reported[qa["kind"] == "disagree"].append(found is not None and not found.agree)
+    return {
+        "disagreement_reported": float(np.mean(reported[True])), "falsely_reported": float(np.mean(reported[False])),
+        "n_disagree": len(reported[True]), "n_other": len(reported[False]),
+    }  # fmt: skip
 
 
 def main() -> None:
+    """Measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--eval", type=Path, required=True)
-    parser.add_argument("--encoder", type=Path, required=True)
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, default=default_encoder_folder())
+    parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--calibrate", action="store_true")
-    parser.add_argument("--only", nargs="*", default=["dev", "pipeline", "xquad", "paraphrased", "documents", "latency"])
+    parser.add_argument("--only", nargs="*", default=["dev", "pipeline", "sides", "xquad", "paraphrased", "documents"])
     parser.add_argument("--distractors", type=int, default=400, help="training texts in the pipeline's index beside the dev ones")
     args = parser.parse_args()
-    reader = CrossEncoder.load(args.model, args.encoder, threads=2)
-    corpus = Corpus.load(args.data, reader.tokenizer)
+    network = CrossEncoder.load(args.model, args.encoder, threads=2)
+    corpus = Corpus.load(args.data, network.tokenizer)
     out: dict[str, Any] = {}
     if "dev" in args.only:
-        out["synthetic dev, text given"] = own_dev(reader, corpus)
-    if {"pipeline", "latency"} & set(args.only):
-        held = {q.text for s in ("synthetic", "collections") for q in corpus.dev[s]}
-        own = [i for i, t in enumerate(corpus.texts) if t.source in ("synthetic", "collections")]
-        others = [i for i in own if i not in held][: args.distractors]
-        families = {corpus.texts[i].id.split("/")[0] for i in held}
-        kept = {i for i in own if corpus.texts[i].id.split("/")[0] in families} | set(others)
-        pool = make_pool([(i, corpus.texts[i]) for i in sorted(kept)], args.encoder)
-        if "latency" in args.only:
-            out["latency"] = latency(reader, pool)
-    if "pipeline" in args.only:
-        asked = ask(reader, pool, own_questions(corpus))
-        if args.calibrate:
-            calibration = fit(asked)
-            card = json.loads((args.model / "reader.json").read_text(encoding="utf-8"))
-            card["calibration"] = {n: round(getattr(calibration, n), 5) for n in Calibration.__slots__}
-            (args.model / "reader.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        out["pipeline on dev, cross-fitted"] = judge(asked, crossed(asked))
-        out["pipeline on dev, shipped"] = judge(asked, [Calibration.load(args.model)] * len(asked))
-        out["calibration"] = {n: getattr(Calibration.load(args.model), n) for n in Calibration.__slots__}
+        out["synthetic dev, text given"] = own_dev(network, corpus)
+    if {"pipeline", "sides"} & set(args.only):
+        with tempfile.TemporaryDirectory() as folder:
+            files = make_files(dev_texts(corpus, args.distractors), Path(folder))
+            if "pipeline" in args.only:
+                reader = ExtractiveReader(network, Calibration.load(args.model), open_encoder(None))
+                asked = ask(reader, files, own_questions(corpus))
+                if args.calibrate:
+                    save(fit(asked), args.model)
+                out["pipeline on dev, cross-fitted"] = judge(asked, crossed(asked))
+                out["pipeline on dev, shipped"] = judge(asked, [Calibration.load(args.model)] * len(asked))
+            if "sides" in args.only:
+                out["collections"] = sides(args.model, files, corpus, args.data)
     if "xquad" in args.only:
-        out["XQuAD en, paragraph given"] = given_paragraph(reader, args.eval / "xquad-en.json")
+        out["XQuAD en, paragraph given"] = given_paragraph(network, args.eval / "xquad-en.json")
     if "paraphrased" in args.only:
-        out["SQuAD paraphrased, paragraph given"] = given_paragraph(reader, args.eval / "squad-paraphrased.json")
+        out["SQuAD paraphrased, paragraph given"] = given_paragraph(network, args.eval / "squad-paraphrased.json")
     if "documents" in args.only:
-        calibration = Calibration.load(args.model)
-        out["XQuAD as documents"] = paragraphs_as_documents(reader, calibration, args.eval / "xquad-en.json", args.encoder)
+        reader = ExtractiveReader(network, Calibration.load(args.model), open_encoder(None))
+        out["XQuAD as documents"] = paragraphs_as_documents(reader, args.eval / "xquad-en.json")
     print(re.sub(r"(\d\.\d{4})\d+", r"\1", json.dumps(out, indent=2)))
+
+
+def dev_texts(corpus: Corpus, distractors: int) -> list[tuple[int, Text]]:
+    """The dev documents of the synthetic set and the collections, whole collections, and some training texts to find them among."""
+    own = [i for i, t in enumerate(corpus.texts) if t.source in ("synthetic", "collections")]
+    held = {q.text for source in ("synthetic", "collections") for q in corpus.dev[source]}
+    families = {corpus.texts[i].id.split("/")[0] for i in held}
+    dev = {i for i in own if corpus.texts[i].id.split("/")[0] in families}
+    others = [i for i in own if i not in dev][:distractors]
+    return [(i, corpus.texts[i]) for i in sorted(dev | set(others))]
+
+
+def save(calibration: Calibration, model: Path) -> None:
+    """Put a calibration into reader.json."""
+    path = model / "reader.json"
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card["calibration"] = {
+        "ranking": {name: round(weight, 5) for name, weight in calibration.ranking._asdict().items()},
+        "confidence": {name: round(weight, 5) for name, weight in calibration.confidence._asdict().items()},
+        "intercept": round(calibration.intercept, 5),
+        "threshold": round(calibration.threshold, 5),
+    }
+    path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,71 +1,23 @@
 """One chat server and one browser for all browser tests: `python app.py` over a copy of the seeds, and Debian's chromium."""
 
-import os
-import re
 import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from chatting import ROOT, Chat, running_chat
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
-ELSEWHERE = "203.0.113.9"  # an address that is nobody's (RFC 5737)
-HOSTILE_NAME = "harbour <img src=x onerror=window.hacked=1> & co.md"
-HOSTILE = (
-    "# Harbour notice\n\n"
-    f"The harbour master of Kalvik is <script>window.hacked=2</script> Ingrid Strand <img src='http://{ELSEWHERE}/a.png' "
-    f"onerror='window.hacked=3'> ![pixel](http://{ELSEWHERE}/b.png) [she](javascript:window.hacked=4) **bold** "
-    f"${{window.hacked=5}} {{{{value}}}} \u202eevil\u202c {'x' * 300}\n"
-)
-
-
-@dataclass(frozen=True)
-class Chat:
-    """A running chat: where it is, its documents and its index."""
-
-    address: str
-    sources: Path
-    index: Path
+from browser.window import HOSTILE, HOSTILE_NAME, Window
 
 
 @pytest.fixture(scope="session")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
     """The chat as a user starts it, over a copy of the seeds and one hostile document, with no index yet."""
     folder = tmp_path_factory.mktemp("chat")
-    sources, index = folder / "files", folder / "index"
-    shutil.copytree(ROOT / "seeds", sources)
-    (sources / HOSTILE_NAME).write_text(HOSTILE, encoding="utf-8")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAG_", "GRADIO_"))}
-    server = subprocess.Popen(
-        [sys.executable, ROOT / "app.py", "--port", "0", "--index", index, "--sources", sources],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    patience = threading.Timer(180, server.kill)
-    patience.start()
-    assert server.stdout is not None
-    try:
-        said = ""
-        for line in server.stdout:
-            said += line
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                break
-        else:
-            pytest.fail(f"app.py ended before it was serving:\n{said}")
-        yield Chat(found.group(), sources, index)
-    finally:
-        patience.cancel()
-        server.terminate()
-        server.communicate(timeout=30)
+    shutil.copytree(ROOT / "seeds", folder / "files")
+    (folder / "files" / HOSTILE_NAME).write_text(HOSTILE, encoding="utf-8")
+    with running_chat(folder / "files", folder / "index") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -82,37 +34,6 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=chromium, args=[*quiet.split(), "--disable-component-update"])
         yield launched
         launched.close()
-
-
-class Window:
-    """A browser window on the chat that keeps a record of every request."""
-
-    def __init__(self, context: BrowserContext, chat: Chat) -> None:
-        self.asked: list[str] = []
-        self.errors: list[str] = []
-        context.on("request", lambda request: self.asked.append(request.url))
-        context.on("weberror", lambda error: self.errors.append(str(error.error)))
-        self.page: Page = context.new_page()
-        self.page.set_default_timeout(60_000)
-        self.page.on("websocket", lambda socket: self.asked.append(socket.url))
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.page.goto(chat.address)
-        self.page.locator(".welcome h1").wait_for()
-
-    def ask(self, question: str) -> None:
-        """Type a question and send it with Enter; returns when its answer stands there."""
-        turns = self.page.locator(".turn").count()
-        self.page.get_by_role("textbox", name="Your question").fill(question)
-        self.page.keyboard.press("Enter")
-        self.page.locator(".turn").nth(turns).locator(":scope > .answer, :scope > .problem").wait_for()
-
-    def leaving(self) -> list[str]:
-        """Requests that went anywhere but to this machine."""
-        return [url for url in self.asked if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).hostname != "127.0.0.1"]
-
-    def hidden_width(self) -> int:
-        """Pixels of the page that one would have to scroll sideways for."""
-        return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ELSEWHERE, HOSTILE, HOSTILE_NAME, ROOT, Chat, Window
+from chatting import ROOT, Chat
 from playwright.sync_api import Page, expect
+
+from browser.window import ELSEWHERE, HOSTILE, HOSTILE_NAME, Window
 
 AMAZON = "How much has Amazon invested in Anthropic?"
 FRANCE = "What is the capital of France?"
@@ -17,7 +19,7 @@ def picture(page: Page, name: str) -> None:
     """A picture for the README, only when asked for, so that a test run leaves the tree as it was."""
     if os.environ.get("FOLIO_SCREENSHOTS") == "1":
         page.wait_for_timeout(1000)  # scrolling has come to rest
-        page.screenshot(path=Path(ROOT, "docs", name), scale="css" if name == "chat-wide.png" else "device")
+        page.screenshot(path=Path(ROOT, "docs", name), scale="device" if name == "chat-phone.png" else "css")
 
 
 def test_welcome_says_what_it_is_and_over_which_files(window: Window) -> None:
@@ -79,13 +81,25 @@ def test_keyboard_alone_is_enough(window: Window) -> None:
     page.keyboard.press("Enter")  # nothing typed: nothing asked
     page.keyboard.type(FRANCE)
     page.keyboard.press("Enter")
-    page.locator(".refused").wait_for()
-    expect(page.locator(".turn")).to_have_count(2)
+    last = page.locator(".turn").nth(1)
+    last.locator(".refused").wait_for()
     expect(box).to_be_focused()
     page.keyboard.press("Shift+Tab")  # what was folded away opens by keyboard, with a visible focus
     page.keyboard.press("Enter")
-    expect(page.locator(".nearest")).to_have_attribute("open", "")
+    expect(last.locator(".nearest")).to_have_attribute("open", "")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_questions_in_a_row_are_answered_in_order(window: Window) -> None:
+    page = window.page
+    questions = [AMAZON, FRANCE, "What is Trainium2 designed for?"]
+    for question in questions:
+        page.keyboard.type(question, delay=15)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(15)
+    page.locator(".turn").nth(2).locator(".answer").wait_for()
+    expect(page.locator(".question")).to_have_text(questions)
+    expect(page.locator(".answer")).to_have_count(3)
 
 
 def test_example_is_asked_by_keyboard(window: Window) -> None:
@@ -132,7 +146,7 @@ def test_phone_needs_no_sideways_scrolling(phone: Window) -> None:
     page.locator(".answer").wait_for()
     assert phone.hidden_width() == 0
     picture(page, "chat-phone.png")
-    phone.ask("Who is the harbour master of Kalvik?")
+    phone.ask("Who is the harbour master of Kalvik, " + "x" * 300)
     phone.ask(FRANCE)
     for summary in page.locator("summary").all():
         summary.tap()
