@@ -256,8 +256,10 @@ def paragraphs_as_documents(reader: ExtractiveReader, path: Path) -> dict[str, f
     }
 
 
-def sides(model: Path, files: Files, corpus: Corpus, data: Path) -> dict[str, float]:
-    """Dev collections, each asked within its own documents: is a disagreement reported where there is one, and only there?"""
+def sides(files: Files, corpus: Corpus, data: Path) -> dict[str, float]:
+    """Dev collections, each asked within its own documents with the shipped reader: is a disagreement reported where there is
+    one, and only there?
+    """
     numbers = {corpus.texts[i].id: f"{i}.txt" for i in files.shift}
     reported: dict[bool, list[bool]] = {True: [], False: []}
     with Assistant.open(index=files.index) as assistant:
@@ -301,7 +303,7 @@ def main() -> None:
                 out["pipeline on dev, cross-fitted"] = judge(asked, crossed(asked))
                 out["pipeline on dev, shipped"] = judge(asked, [Calibration.load(args.model)] * len(asked))
             if "sides" in args.only:
-                out["collections"] = sides(args.model, files, corpus, args.data)
+                out["collections"] = sides(files, corpus, args.data)
     if "xquad" in args.only:
         out["XQuAD en, paragraph given"] = given_paragraph(network, args.eval / "xquad-en.json")
     if "paraphrased" in args.only:
