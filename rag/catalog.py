@@ -4,6 +4,7 @@ A build stages new documents one by one (so that a killed build is continued, no
 transaction, which raises the generation. Readers never see staged rows, and hold one snapshot for the length of a question.
 """
 
+import json
 import math
 import re
 import sqlite3
@@ -20,7 +21,7 @@ from rag.documents import Listed
 from rag.errors import IndexDamaged, IndexMissing
 from rag.types import Chunk, Document
 
-FORMAT = "1"
+FORMAT = "2"
 FILE = "catalog.sqlite3"
 LIVE, STAGED = 0, 1
 
@@ -36,7 +37,7 @@ CREATE TABLE documents (
     encoding TEXT NOT NULL,
     kind TEXT NOT NULL,
     title TEXT NOT NULL,
-    pages BLOB NOT NULL,
+    places TEXT NOT NULL,             -- JSON: [[offset, name], …]
     text TEXT NOT NULL,
     UNIQUE (source, state)
 );
@@ -203,14 +204,14 @@ class Catalog:
     def document(self, source: str) -> Document | None:
         """The live document of that name, text included."""
         row = self.db.execute(
-            "SELECT source, text, sha256, size, mtime_ns, encoding, kind, title, pages FROM documents "
+            "SELECT source, text, sha256, size, mtime_ns, encoding, kind, title, places FROM documents "
             "WHERE source = ? AND state = 0",
             (source,),
         ).fetchone()
         if row is None:
             return None
-        source, text, digest, size, mtime_ns, encoding, kind, title, pages = row
-        return Document(source, text, digest, size, mtime_ns, encoding, kind, title, tuple(array("i", pages)))
+        source, text, digest, size, mtime_ns, encoding, kind, title, places = row
+        return Document(source, text, digest, size, mtime_ns, encoding, kind, title, _places(places))
 
     def chunks(self, ids: Sequence[int]) -> dict[int, Chunk]:
         """{id: chunk} for those ids that are live."""
@@ -325,7 +326,7 @@ class Catalog:
         with self.transaction():
             self.db.execute("DELETE FROM documents WHERE source = ? AND state = 1", (document.source,))
             cursor = self.db.execute(
-                "INSERT INTO documents (state, source, size, mtime_ns, sha256, encoding, kind, title, pages, text) "
+                "INSERT INTO documents (state, source, size, mtime_ns, sha256, encoding, kind, title, places, text) "
                 "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     document.source,
@@ -335,7 +336,7 @@ class Catalog:
                     document.encoding,
                     document.kind,
                     document.title,
-                    array("i", document.pages).tobytes(),
+                    json.dumps(document.places),
                     document.text,
                 ),
             )
@@ -413,6 +414,10 @@ class Catalog:
             ((listed.source, listed.size, listed.mtime_ns, reason) for listed, reason in skipped),
         )
         self.db.execute("DELETE FROM vectors WHERE NOT EXISTS (SELECT 1 FROM chunks c WHERE c.key = vectors.key)")
+
+
+def _places(stored: str) -> tuple[tuple[int, str], ...]:
+    return tuple((offset, name) for offset, name in json.loads(stored))
 
 
 def _connect_reading(path: Path) -> sqlite3.Connection:

@@ -19,6 +19,7 @@ LEANS_BACK = re.compile(
     r"therefore|thus|moreover|furthermore|in addition|as a result|because of this|for this|in this|the former|the latter)\b",
     re.IGNORECASE,
 )
+PAGE = re.compile(r"(?:page|slide) (\d+)")
 FileState = Literal["current", "changed", "missing"]
 
 WIDENED_CHARACTERS = 400  # a quote is not widened past this
@@ -47,13 +48,26 @@ def make_quote(document: Document, root: Path, span: Span) -> Quote:
         end=span.end,
         line_start=line_of(document, span.start),
         line_end=line_of(document, span.end - 1),
-        page=bisect.bisect_right(document.pages, span.start) if document.pages else None,
+        place=(place := place_of(document, span.start)),
+        page=page_number(place),
         highlights=span.answers,
         score=span.probability,
         sha256=document.sha256,
         title=document.title,
         state=file_state(root, document),
     )
+
+
+def place_of(document: Document, offset: int) -> str:
+    """The page, slide, sheet or row that holds this character, by name; "" for a format that has none."""
+    at = bisect.bisect_right(document.places, offset, key=lambda place: place[0])
+    return document.places[at - 1][1] if at else ""
+
+
+def page_number(place: str) -> int | None:
+    """ "page 3" and "slide 3" → 3; None for other places."""
+    match = PAGE.match(place)
+    return int(match[1]) if match else None
 
 
 @lru_cache(maxsize=64)
@@ -139,8 +153,8 @@ def _problem(quote: Quote, document: Document | str) -> str | None:
         return "the words of the quote do not stand there"
     if (quote.line_start, quote.line_end) != (line_of(document, quote.start), line_of(document, quote.end - 1)):
         return f"the lines are {line_of(document, quote.start)}–{line_of(document, quote.end - 1)}"
-    if quote.page != (bisect.bisect_right(document.pages, quote.start) if document.pages else None):
-        return f"the page is not {quote.page}"
+    if (quote.place, quote.page) != ((place := place_of(document, quote.start)), page_number(place)):
+        return f"the place is {place!r}, not {quote.place!r}"
     if any(not quote.start <= start < end <= quote.end for start, end in quote.highlights):
         return "a highlight lies outside the quote"
     return None

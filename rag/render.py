@@ -136,8 +136,8 @@ def one_line(text: str) -> str:
 def citation(quote: Quote) -> str:
     """ "notes/plan.txt, line 4" """
     lines = f"line {quote.line_start}" if quote.line_start == quote.line_end else f"lines {quote.line_start}–{quote.line_end}"
-    page = f"page {quote.page}, " if quote.page is not None else ""
-    return f"{visible(quote.source)}, {page}{lines}"
+    place = f"{one_line(quote.place)}, " if quote.place else ""
+    return f"{visible(quote.source)}, {place}{lines}"
 
 
 def warning(quote: Quote) -> str:
@@ -259,7 +259,7 @@ def _quote_html(quote: Quote, *, marked: bool) -> str:
     ).strip()
     lines = str(quote.line_start) if quote.line_start == quote.line_end else f"{quote.line_start}–{quote.line_end}"
     place = f"{'lines' if quote.line_start != quote.line_end else 'line'} {lines}"
-    place = place if quote.page is None else f"page {quote.page}, {place}"
+    place = f"<bdi>{escape(one_line(quote.place))}</bdi>, {place}" if quote.place else place
     title = one_line(quote.title)
     titled = f'<bdi class="title">{html.escape(title)}</bdi>' if title and not quote.source.endswith(quote.title) else ""
     laid_out = " laid-out" if INDENTED.search(quote.text) else ""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-Kind = Literal["text", "markdown", "rst", "html", "code"]
+Kind = Literal["text", "markdown", "rst", "html", "code", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Document:
     encoding: str
     kind: Kind
     title: str
-    pages: tuple[int, ...] = ()  # offset at which each page begins; empty for a format without pages
+    places: tuple[tuple[int, str], ...] = ()  # (offset, name) where each begins: "page 3", "slide 2", "sheet Prices, row 4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,9 @@ class Quote(_Record):
     end: NonNegativeInt = Field(description="one past the last character")
     line_start: int = Field(ge=1, description="line of the first character, from 1")
     line_end: int = Field(ge=1)
-    page: int | None = Field(default=None, description="page, from 1, for a format that has pages")
+    place: str = Field(default="", description='where a person would look: "page 3", "slide 2", "sheet Prices, row 4"; or ""')
+    page: int | None = Field(default=None, description="page or slide, from 1, for a format that has them")
+    header: str = Field(default="", description="for a row of a table: the table's header row, as the file has it")
     highlights: tuple[tuple[int, int], ...] = Field(
         default=(), description="answer spans inside the quote, as (start, end) in the file's decoded text"
     )
@@ -115,6 +117,7 @@ class Answer(_Record):
     """What the files say to one question, or that they don't."""
 
     question: str
+    understood: str = Field(default="", description="the question that was answered, when the conversation completed it")
     text: str = Field(description="what a person reads")
     short: str | None = Field(default=None, description="the answer itself, a span of the first quote")
     answered: bool

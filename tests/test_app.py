@@ -18,6 +18,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 import app
+from rag import serving
 from rag.assistant import Assistant
 from rag.errors import IndexMissing, InputError
 from rag.index import build_index
@@ -143,11 +144,11 @@ def test_ports(tmp_path: Path) -> None:
         other.listen()
         taken = other.getsockname()[1]
         with pytest.raises(InputError, match=f"port {taken} on 127.0.0.1 is taken"):
-            app.free_port("127.0.0.1", taken)
+            serving.free_port("127.0.0.1", taken)
     with pytest.raises(InputError, match="port 99999"):
-        app.free_port("127.0.0.1", 99999)
-    assert app.free_port("127.0.0.1", 0) > 0
-    assert app.FIRST_PORT <= app.free_port("127.0.0.1", None) < app.FIRST_PORT + 100
+        serving.free_port("127.0.0.1", 99999)
+    assert serving.free_port("127.0.0.1", 0) > 0
+    assert serving.FIRST_PORT <= serving.free_port("127.0.0.1", None) < serving.FIRST_PORT + 100
 
 
 # --- failures are sentences ---

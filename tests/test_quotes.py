@@ -74,7 +74,9 @@ def test_lines_are_those_of_an_editor(good: Answer) -> None:
 
 
 def test_a_page_is_the_one_the_quote_begins_on(files: Path) -> None:
-    document = Document("a", "one two three", "0" * 64, 13, 0, "utf-8", "text", "", pages=(0, 4, 8))
+    document = Document(
+        "a", "one two three", "0" * 64, 13, 0, "utf-8", "text", "", places=((0, "page 1"), (4, "page 2"), (8, "slide 3"))
+    )
     pages = [make_quote(document, files, Span("a", at, at + 3, (), 1, 1)).page for at in (0, 4, 8)]
     assert pages == [1, 2, 3]
 

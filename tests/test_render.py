@@ -128,7 +128,7 @@ def test_marks_that_touch_the_ends_are_kept() -> None:
 
 def test_answer_names_file_lines_and_page() -> None:
     one = make_quote("It opens at six.", (12, 15), source="town/bakery.md", title="Bakery")
-    more = make_quote("Two\nlines", line_end=4, page=2, source="b.pdf")
+    more = make_quote("Two\nlines", line_end=4, place="page 2", page=2, source="b.pdf")
     text = Seen(answer_html(make_answer(one, more, short="six"))).text
     assert "town/bakery.md line 3" in text
     assert "b.pdf page 2, lines 3–4" in text

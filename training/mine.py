@@ -35,10 +35,13 @@ def _rank(questions: list[str], texts: list[str], embed: Embed | None) -> npt.ND
 def mine(corpus: Corpus, embed: Embed) -> None:
     """Fill `Question.mined` (training questions) and `Text.negatives` (QAMR sentences), in place."""
     own = [i for i, t in enumerate(corpus.texts) if t.source in ("synthetic", "collections")]
+    written = [i for i, t in enumerate(corpus.texts) if t.source == "written"]
     held = {q.text for questions in corpus.dev.values() for q in questions}
     pools: list[tuple[list[str], list[int], Embed | None]] = [
         (["synthetic", "collections"], [i for i in own if i not in held], embed)
     ]
+    if written:
+        pools.append((["written"], [i for i in (*written, *own) if i not in held], embed))
     for source in ("fairytaleqa", "covidqa"):
         pools.append(([source], [i for i, t in enumerate(corpus.texts) if t.source == source and i not in held], None))
     for sources, pool, with_encoder in pools:

@@ -21,17 +21,23 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
-from rag.crossencoder import Network, from_bert
+from rag.crossencoder import EMBEDDINGS, Network, from_bert
 from training.batch import WEIGHTS, collate, losses
-from training.data import Builder, Corpus, Group, Passage
+from training.data import OWN, Builder, Corpus, Group, Passage
 from training.figures import f1
 from training.mine import mine
 
 log = logging.getLogger("training")
 
-TOKENS_PER_GROUP = {"synthetic": 300, "collections": 235, "qamr": 116, "fairytaleqa": 233, "policyqa": 90, "covidqa": 330}
-EARLY = {"synthetic": 0.27, "collections": 0.03, "qamr": 0.40, "fairytaleqa": 0.12, "policyqa": 0.06, "covidqa": 0.12}
-LATE = {"synthetic": 0.78, "collections": 0.06, "qamr": 0.08, "fairytaleqa": 0.03, "policyqa": 0.01, "covidqa": 0.04}
+TOKENS_PER_GROUP = {
+    "synthetic": 300, "collections": 235, "qamr": 116, "fairytaleqa": 233, "policyqa": 90, "covidqa": 330, "written": 300
+}  # fmt: skip
+EARLY = {  # shares of the tokens in the first 30 % of the time, and after it
+    "synthetic": 0.27, "collections": 0.03, "qamr": 0.40, "fairytaleqa": 0.12, "policyqa": 0.06, "covidqa": 0.12, "written": 0.0
+}  # fmt: skip
+LATE = {
+    "synthetic": 0.46, "collections": 0.06, "qamr": 0.10, "fairytaleqa": 0.05, "policyqa": 0.01, "covidqa": 0.06, "written": 0.26
+}  # fmt: skip
 SOURCES = list(EARLY)
 
 
@@ -61,7 +67,7 @@ def dev_groups(builder: Builder, corpus: Corpus) -> list[Group]:
     out = []
     for source in sorted(corpus.dev):
         questions = corpus.dev[source]
-        if source not in ("synthetic", "collections"):
+        if source not in OWN:
             questions = questions[:: max(1, len(questions) // 120)][:120]
         for n, q in enumerate(questions):
             rng = np.random.default_rng([7, n])
@@ -84,7 +90,7 @@ def evaluate(network: Network, groups: list[Group], tokenizer: Tokenizer) -> dic
             tokens, answerable = network(batch.ids, batch.types, batch.mask)
         for i, group in enumerate(part):
             p: Passage = group.passages[0]
-            if group.source in ("synthetic", "collections"):
+            if group.source in OWN:
                 logits.append(float(answerable[i]))
                 labels.append(p.answerable)
             if not p.answerable:
@@ -106,6 +112,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with public, synthetic, collections .jsonl.gz")
     parser.add_argument("--encoder", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and log")
+    parser.add_argument("--start", type=Path, help="folder of an exported reader to go on from; default: the encoder")
     parser.add_argument("--steps", type=int, default=5200)
     parser.add_argument("--minutes", type=float, default=1e9, help="finish by this much wall clock")
     parser.add_argument("--tokens", type=int, default=4800, help="per step")
@@ -126,11 +133,14 @@ def main() -> None:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     network = Network()
-    base = from_bert(load_file(args.encoder / "model.safetensors"))
-    network.load_state_dict(network.state_dict() | base)
+    encoder = load_file(args.encoder / "model.safetensors")
+    network.load_state_dict(network.state_dict() | from_bert(encoder))
     corpus = Corpus.load(args.data, tokenizer)
     log.info("train %s", {k: len(v) for k, v in corpus.train.items()})
     mine(corpus, embedder(network.eval(), tokenizer))
+    if args.start:
+        trained = {name: tensor.float() for name, tensor in load_file(args.start / "model.safetensors").items()}
+        network.load_state_dict(network.state_dict() | from_bert({**trained, EMBEDDINGS: encoder[EMBEDDINGS]}))
     builder = Builder(corpus, tokenizer, args.seed)
     dev = dev_groups(builder, corpus)
     log.info("data ready after %.0f s; %d dev questions", time.monotonic() - began, len(dev))
@@ -206,7 +216,7 @@ def main() -> None:
             break
         rate = min(progress / 0.05, (1 - progress) / 0.95)
         share = EARLY if progress < 0.3 else LATE
-        weights = np.array([share[s] / TOKENS_PER_GROUP[s] for s in SOURCES])
+        weights = np.array([share[s] / TOKENS_PER_GROUP[s] if s in corpus.train else 0.0 for s in SOURCES])
         groups: list[Group] = []
         size = 0
         rng = np.random.default_rng([args.seed, step])
