@@ -154,7 +154,7 @@ def _problem(quote: Quote, document: Document | str) -> str | None:
     if (quote.line_start, quote.line_end) != (line_of(document, quote.start), line_of(document, quote.end - 1)):
         return f"the lines are {line_of(document, quote.start)}–{line_of(document, quote.end - 1)}"
     if (quote.place, quote.page) != ((place := place_of(document, quote.start)), page_number(place)):
-        return f"the place is {place!r}, not {quote.place!r}"
+        return f"the place (page, slide, sheet) is {place or 'none'!r}"
     if any(not quote.start <= start < end <= quote.end for start, end in quote.highlights):
         return "a highlight lies outside the quote"
     return None
