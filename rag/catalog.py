@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.documents import Listed
 from rag.errors import IndexDamaged, IndexMissing
+from rag.folder import Listed
 from rag.types import Chunk, Document
 
 FORMAT = "2"

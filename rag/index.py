@@ -21,9 +21,10 @@ from rag import catalog as catalogs
 from rag import dense
 from rag.catalog import Catalog
 from rag.chunks import chunk_document
-from rag.documents import Listed, Unreadable, list_files, read_document
+from rag.documents import Unreadable, read_document
 from rag.embeddings import Encoder, open_encoder
 from rag.errors import IndexBusy, IndexDamaged, IndexMismatch, IndexMissing, InputError, RagError
+from rag.folder import Listed, list_files
 from rag.settings import Settings
 from rag.types import BuildReport, Progress, Skipped
 

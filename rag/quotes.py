@@ -8,8 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from rag.documents import Listed, Unreadable, line_starts, read_document
+from rag.documents import Unreadable, line_starts, read_document
 from rag.errors import InputError
+from rag.folder import Listed
 from rag.render import answer_text
 from rag.types import Answer, Chunk, Document, Quote, Span
 

@@ -19,12 +19,16 @@ class Settings(BaseSettings):
 
     chunk_tokens: int = Field(160, ge=32, le=400, description="most tokens of the encoder in one chunk")
     max_file_mb: float = Field(50, gt=0, description="larger files are skipped, and reported")
+    file_seconds: float = Field(60, gt=0, description="a file that takes longer to read is skipped, and reported")
     batch_size: int = Field(32, ge=1, description="passages embedded at once")
 
     candidates: int = Field(50, ge=1, description="chunks taken from each of dense and BM25 search")
     passages: int = Field(16, ge=1, description="fused chunks that the reader reads")
     threshold: float | None = Field(None, ge=0, le=1, description="least probability to answer; default: the reader's")
     max_quotes: int = Field(5, ge=1, le=20, description="most quotes in an answer")
+
+    upload_files: int = Field(200, ge=1, description="most files added to the chat at once")
+    upload_mb: float = Field(200, gt=0, description="most megabytes added to the chat at once")
 
     lock_wait: float = Field(10, ge=0, description="seconds a build waits for another one to finish")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")

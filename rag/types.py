@@ -165,4 +165,12 @@ class Progress:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of answering, for whoever watches: 34 passages searched, 16 read, 3 quoted."""
+
+    name: Literal["searched", "read", "quoted"]
+    passages: int
+
+
 Hits = Sequence[Hit]

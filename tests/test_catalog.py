@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from rag.catalog import FILE, Catalog, embedded_text, vector_key
 from rag.chunks import chunk_document
-from rag.documents import list_files, read_document
+from rag.documents import read_document
 from rag.embeddings import MiniLM
 from rag.errors import IndexMissing
+from rag.folder import list_files
 from rag.types import Document
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.chunks import chunk_document, split_units
-from rag.documents import Listed, read_document
+from rag.documents import read_document
 from rag.embeddings import MiniLM
+from rag.folder import Listed
 from rag.types import Chunk, Document, Kind
 
 LIMIT = 32

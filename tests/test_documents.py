@@ -12,8 +12,9 @@ from conftest import as_ordinary_user
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.documents import Unreadable, decode, extract_html, guess_title, line_starts, list_files, read_document
+from rag.documents import Unreadable, decode, extract_html, guess_title, line_starts, read_document
 from rag.errors import InputError
+from rag.folder import list_files
 from rag.types import Document
 
 GERMAN = "Die Brücke über den Fluss wurde im März geöffnet. Größere Schiffe müssen weiter nördlich anlegen.\n" * 3

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from rag.assistant import Assistant
 from rag.chunks import split_units
-from rag.documents import list_files, read_document
+from rag.documents import read_document
 from rag.errors import InputError
+from rag.folder import list_files
 from rag.quotes import evidence, file_state, highlighted, line_of, make_quote, verify_answer
 from rag.render import answer_text
 from rag.types import Answer, Chunk, Document, Quote, Span
