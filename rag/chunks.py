@@ -7,10 +7,11 @@ character that is not white space is in exactly one unit and one chunk, and `doc
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sentencex import get_sentence_boundaries
 
+from rag.formats.tables import is_row, is_rule
 from rag.types import Chunk, Document, Kind
 
 # Sentence boundaries by sentencex (Wikimedia, Rust, maintained, offsets included). Compared on the five seeds: sentencex
@@ -39,16 +40,21 @@ SMALL = frozenset("a an and as at but by for from in into is it nor of on or per
 LABELLED_CHARACTERS = 300  # a heading is quoted together with its section when that is one unit of at most this
 LONGEST_TOKEN = 100  # characters; BERT knows no longer word
 CODE_LINES = 6  # lines of source code in one unit
+RECORD_CHARACTERS = 600  # a row that names its columns is one unit; a longer one (a text in a cell) is cut into cells and sentences
+LONGEST_UNIT = 4000  # characters; a longer one is cut before it is tokenized, so that a line of any length takes little memory
+LONGEST_PARAGRAPH = 100_000
+TOKENIZED_AT_ONCE = 512  # units
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A quotable stretch, `text[start:end]`, under the heading in force there."""
+    """A quotable stretch, `text[start:end]`, under the heading in force there; a table's row under the table's header, too."""
 
     start: int
     end: int
     heading: str = ""
     is_heading: bool = False
+    header: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,8 @@ class _Line:
 def chunk_document(document: Document, tokenize: Tokenize, chunk_tokens: int) -> list[Chunk]:
     """Pack a document's units into chunks of at most `chunk_tokens` tokens.
 
-    A new chunk begins at a heading once the current one is 40 % full; a heading never ends a chunk that it could begin.
+    A new chunk begins at a heading once the current one is 40 % full; a heading never ends a chunk that it could begin. Where a
+    table is cut, its header goes on in the later chunks' heading.
     """
     text = document.text
     sized = _sized(text, split_units(text, document.kind), tokenize, chunk_tokens)
@@ -73,6 +80,7 @@ def chunk_document(document: Document, tokenize: Tokenize, chunk_tokens: int) ->
     def close(units: list[Unit]) -> None:
         start, end = units[0].start, units[-1].end
         first = next((unit for unit in units if not unit.is_heading), units[-1])
+        header = text[slice(*first.header)] if first.header and first.header[0] < start else ""
         chunks.append(
             Chunk(
                 source=document.source,
@@ -81,7 +89,7 @@ def chunk_document(document: Document, tokenize: Tokenize, chunk_tokens: int) ->
                 end=end,
                 text=text[start:end],
                 title=document.title,
-                heading=first.heading,
+                heading=" › ".join(part for part in (first.heading, header) if part),
                 sentences=tuple((unit.start, unit.end) for unit in units),
             )
         )
@@ -106,29 +114,40 @@ def chunk_document(document: Document, tokenize: Tokenize, chunk_tokens: int) ->
 
 def _sized(text: str, units: Sequence[Unit], tokenize: Tokenize, limit: int) -> Iterator[tuple[Unit, int]]:
     """Units with their size in tokens; one larger than `limit` is cut, at white space where there is any."""
-    for unit, found in zip(units, tokenize([text[unit.start : unit.end] for unit in units]), strict=True):
-        tokens = _bounded(found)
-        if len(tokens) <= limit:
-            yield unit, max(1, len(tokens))
-            continue
-        piece = text[unit.start : unit.end]
-        begin = taken = 0
-        while begin < len(piece):
-            last = min(taken + limit, len(tokens))
-            cut = len(piece)
-            if last < len(tokens):
-                cut = tokens[last][0]
-                space = max((i for i in range(cut - 1, tokens[(taken + last) // 2][0], -1) if piece[i].isspace()), default=0)
-                cut = space + 1 if space else cut
-            cut = max(cut, begin + 1)
-            part = piece[begin:cut]
-            if part.strip():
-                head = len(part) - len(part.lstrip())
-                tail = len(part) - len(part.rstrip())
-                yield Unit(unit.start + begin + head, unit.start + cut - tail, unit.heading), max(1, last - taken)
-            begin = cut
-            while taken < len(tokens) and tokens[taken][0] < begin:
-                taken += 1
+    for i in range(0, len(units), TOKENIZED_AT_ONCE):
+        some = units[i : i + TOKENIZED_AT_ONCE]
+        for unit, found in zip(some, tokenize([text[unit.start : unit.end] for unit in some]), strict=True):
+            tokens = _bounded(found)
+            if len(tokens) <= limit:
+                yield unit, max(1, len(tokens))
+            else:
+                yield from _cut(text, unit, tokens, limit)
+
+
+def _cut(text: str, unit: Unit, tokens: Sequence[tuple[int, int]], limit: int) -> Iterator[tuple[Unit, int]]:
+    piece = text[unit.start : unit.end]
+    begin = taken = 0
+    while begin < len(piece):
+        last = min(taken + limit, len(tokens))
+        cut = len(piece)
+        if last < len(tokens):
+            cut = tokens[last][0]
+            space = max((i for i in range(cut - 1, tokens[(taken + last) // 2][0], -1) if piece[i].isspace()), default=0)
+            cut = space + 1 if space else cut
+        cut = max(cut, begin + 1)
+        if part := _trimmed(text, unit.start + begin, unit.start + cut, unit):
+            yield part, max(1, last - taken)
+        begin = cut
+        while taken < len(tokens) and tokens[taken][0] < begin:
+            taken += 1
+
+
+def _trimmed(text: str, start: int, end: int, unit: Unit) -> Unit | None:
+    """The part of a unit from `start` to `end`, white space at its ends left out; None when nothing else is there."""
+    part = text[start:end]
+    if not part.strip():
+        return None
+    return replace(unit, start=start + len(part) - len(part.lstrip()), end=start + len(part.rstrip()))
 
 
 def _bounded(tokens: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -145,17 +164,32 @@ def _bounded(tokens: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def split_units(text: str, kind: Kind = "text") -> list[Unit]:
     """Cut a text into its quotable units, in order, disjoint, covering all that is not white space."""
+    return [part for unit in _units(text, kind) for part in _of_bounded_length(text, unit)]
+
+
+def _units(text: str, kind: Kind) -> list[Unit]:
     lines = list(_lines(text))
     if kind == "code":
         return _code_units(lines)
+    if kind == "table":
+        return [unit for line in lines if line.text for unit in _record_units(text, line)]
     units: list[Unit] = []
     heading = ""
+    header: tuple[int, int] | None = None  # of the table that the line before belongs to
     i = 0
     while i < len(lines):
         line = lines[i]
         if not line.text:
+            header = None
             i += 1
             continue
+        if is_rule(line.text) or is_row(line.text, kind):
+            units.append(Unit(line.start, line.end, heading, header=header))
+            if header is None and not is_rule(line.text):
+                header = (line.start, line.end)
+            i += 1
+            continue
+        header = None
         following = lines[i + 1] if i + 1 < len(lines) else None
         if FENCE.match(line.text):
             end = next((j for j in range(i + 1, len(lines)) if FENCE.match(lines[j].text)), len(lines) - 1)
@@ -180,7 +214,7 @@ def split_units(text: str, kind: Kind = "text") -> list[Unit]:
                 heading = line.text.rstrip(":").strip()
             units.append(Unit(line.start, line.end, heading, is_heading=True))
             i += 1
-        elif KEY_VALUE.match(line.text) or DATE_LINE.match(line.text) or line.text.startswith("|"):
+        elif KEY_VALUE.match(line.text) or DATE_LINE.match(line.text):
             units.append(Unit(line.start, line.end, heading))
             i += 1
         else:
@@ -190,6 +224,47 @@ def split_units(text: str, kind: Kind = "text") -> list[Unit]:
             units.extend(_sentences(text, line.start, lines[end - 1].end, heading))
             i = end
     return _join_labels(text, units)
+
+
+def _of_bounded_length(text: str, unit: Unit) -> Iterator[Unit]:
+    """A unit, or where it is too long its parts, cut at white space where there is any."""
+    if unit.end - unit.start <= LONGEST_UNIT:
+        yield unit
+        return
+    begin = unit.start
+    while unit.end - begin > LONGEST_UNIT:
+        cut = begin + LONGEST_UNIT
+        space = max((text.rfind(gap, begin + LONGEST_UNIT // 2, cut) for gap in " \n\t\r"), default=-1)
+        cut = space + 1 if space > 0 else cut
+        if part := _trimmed(text, begin, cut, unit):
+            yield part
+        begin = cut
+    if part := _trimmed(text, begin, unit.end, unit):
+        yield part
+
+
+def _record_units(text: str, line: _Line) -> Iterator[Unit]:
+    """A row "Header: value | Header: value" is one unit; a long one is cut into its cells, and those into sentences, with the first
+    cell as their heading."""
+    if len(line.text) <= RECORD_CHARACTERS:
+        yield Unit(line.start, line.end)
+        return
+    heading = line.text.partition(" | ")[0][:LABELLED_CHARACTERS]
+    begin = line.start
+    while begin < line.end:
+        bar = text.find(" | ", begin, line.end)
+        end = bar + 2 if bar >= 0 else line.end
+        while bar >= 0 and end - begin < LABELLED_CHARACTERS:  # short cells stay together
+            bar = text.find(" | ", end, line.end)
+            if bar < 0 or bar - begin > LABELLED_CHARACTERS:
+                break
+            end = bar + 2
+        unit = Unit(begin, end, heading if begin > line.start else "")
+        if end - begin > LABELLED_CHARACTERS:
+            yield from _sentences(text, begin, end, unit.heading)
+        elif part := _trimmed(text, begin, end, unit):
+            yield part
+        begin = end
 
 
 def _lines(text: str) -> Iterator[_Line]:
@@ -225,11 +300,13 @@ def _continues_item(item: _Line, before: _Line, line: _Line) -> bool:
 def _wraps(lines: Sequence[_Line], i: int, kind: Kind) -> bool:
     """Whether line i + 1 belongs to the paragraph of line i: hard-wrapped text, not one paragraph a line."""
     here, after = lines[i], lines[i + 1]
+    if kind == "html":  # extraction writes a paragraph as one line
+        return False
     if not after.text or not here.text or ITEM.match(after.text) or FENCE.match(after.text) or ATX.match(after.text):
         return False
     if i + 2 < len(lines) and UNDERLINE.match(lines[i + 2].text) and not UNDERLINE.match(after.text):
         return False
-    if after.text.startswith("|") or DATE_LINE.match(after.text):
+    if is_row(after.text, kind) or is_rule(after.text) or DATE_LINE.match(after.text):
         return False
     if kind in ("markdown", "rst"):
         return True
@@ -306,7 +383,17 @@ def _item_units(text: str, lines: Sequence[_Line], heading: str) -> list[Unit]:
 
 
 def _sentences(text: str, start: int, end: int, heading: str) -> list[Unit]:
-    """Sentences of text[start:end]; line ends inside it count as spaces."""
+    """Sentences of text[start:end]; line ends inside it count as spaces. A paragraph past all measure is taken in portions."""
+    units: list[Unit] = []
+    while end - start > LONGEST_PARAGRAPH:
+        cut = max(text.rfind(mark, start + LONGEST_PARAGRAPH // 2, start + LONGEST_PARAGRAPH) for mark in (". ", "? ", "! "))
+        cut = cut + 1 if cut >= 0 else start + LONGEST_PARAGRAPH
+        units += _sentences_of_portion(text, start, cut, heading)
+        start = cut
+    return units + _sentences_of_portion(text, start, end, heading)
+
+
+def _sentences_of_portion(text: str, start: int, end: int, heading: str) -> list[Unit]:
     flat = re.sub(r"[\r\n\t\v\f]", " ", text[start:end])
     starts = {boundary["start_index"] for boundary in get_sentence_boundaries("en", flat)}
     cuts = [0, *sorted(cut for cut in starts if 0 < cut < len(flat)), len(flat)]

@@ -11,6 +11,7 @@ from typing import Literal
 from rag.documents import Unreadable, line_starts, read_document
 from rag.errors import InputError
 from rag.folder import Listed
+from rag.formats.tables import header_span
 from rag.render import answer_text
 from rag.types import Answer, Chunk, Document, Quote, Span
 
@@ -51,6 +52,7 @@ def make_quote(document: Document, root: Path, span: Span) -> Quote:
         line_end=line_of(document, span.end - 1),
         place=(place := place_of(document, span.start)),
         page=page_number(place),
+        header=header_of(document, span.start),
         highlights=span.answers,
         score=span.probability,
         sha256=document.sha256,
@@ -63,6 +65,12 @@ def place_of(document: Document, offset: int) -> str:
     """The page, slide, sheet or row that holds this character, by name; "" for a format that has none."""
     at = bisect.bisect_right(document.places, offset, key=lambda place: place[0])
     return document.places[at - 1][1] if at else ""
+
+
+def header_of(document: Document, offset: int) -> str:
+    """The header of the table in one of whose rows this character stands, as the document has it; "" elsewhere."""
+    where = header_span(document.text, document.kind, offset)
+    return document.text[slice(*where)] if where else ""
 
 
 def page_number(place: str) -> int | None:
@@ -105,7 +113,8 @@ def _hash(path: Path, size: int, mtime_ns: int) -> str:
 def verify_answer(answer: Answer, sources: Path) -> list[str]:
     """Check every quote of an answer against the files, without a model or an index; returns what no longer holds.
 
-    A quote holds when its file has the bytes that were quoted and `text`, lines, page and highlights are what the file says there.
+    A quote holds when its file has the bytes that were quoted and `text`, lines, place, header and highlights are what the file
+    says there.
     """
     if not sources.is_dir():
         raise InputError(f"sources folder '{sources}' does not exist; name the folder that was indexed: --sources FOLDER")
@@ -156,6 +165,8 @@ def _problem(quote: Quote, document: Document | str) -> str | None:
         return f"the lines are {line_of(document, quote.start)}–{line_of(document, quote.end - 1)}"
     if (quote.place, quote.page) != ((place := place_of(document, quote.start)), page_number(place)):
         return f"the place (page, slide, sheet) is {place or 'none'!r}"
+    if quote.header != (header := header_of(document, quote.start)):
+        return f"the header of the table is {header[:60] or 'none'!r}"
     if any(not quote.start <= start < end <= quote.end for start, end in quote.highlights):
         return "a highlight lies outside the quote"
     return None

@@ -16,7 +16,7 @@ from rag.folder import Listed
 from rag.types import Chunk, Document, Kind
 
 LIMIT = 32
-KINDS: Sequence[Kind] = ("text", "markdown", "rst", "html", "code")
+KINDS: Sequence[Kind] = ("text", "markdown", "rst", "html", "code", "table")
 
 
 def document(text: str, kind: Kind = "text") -> Document:
@@ -44,6 +44,7 @@ block = st.one_of(
     sentence.map(lambda text: text + "\n" + "=" * 12),
     st.lists(sentence, min_size=1, max_size=6).map(lambda items: "\n".join(f"- {item}" for item in items)),
     st.lists(sentence, min_size=1, max_size=4).map(lambda items: "\n".join(f"{i}. {item}" for i, item in enumerate(items, 1))),
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(lambda cells: "a | b\n|---|---|\n| " + " | ".join(cells) + " |"),
     st.tuples(
         st.sampled_from(["2024-03", "March 2024", "What Changed", "Price:", "Name: Ada", "| a | b |", "```", "1. Title"]), sentence
     ).map("\n".join),
@@ -280,3 +281,68 @@ def test_this_file_is_chunked_as_code(encoder: MiniLM) -> None:
     chunks = chunk_document(read, encoder.tokenize, 160)
     assert read.kind == "code"
     whole(read.text, chunks)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("markdown", ["| Ware | Price |", "|------|-------|", "| pot | 3 |", "| mug | 4 |"]),
+        ("rst", ["+------+-------+", "| Ware | Price |", "+======+=======+", "| pot | 3 |", "+------+-------+"]),
+        ("html", ["Ware | Price", "pot | 3", "- | 4", "# | 5"]),
+        ("table", ["Ware | Price", "Ware: pot | Price: 3", "Ware: mug | Price: 4"]),
+    ],
+)
+def test_rows_of_a_table_are_units(kind: Kind, rows: list[str]) -> None:
+    assert units("\n".join(rows), kind) == rows
+
+
+@pytest.mark.parametrize("kind", ["markdown", "html"])
+def test_the_header_of_a_table_goes_on_in_the_heading_of_its_later_chunks(encoder: MiniLM, kind: Kind) -> None:
+    bar = "| {} | {} |" if kind == "markdown" else "{} | {}"
+    rows = [bar.format(f"model {i}", f"{i * 7} litres") for i in range(40)]
+    header = bar.format("Model", "Capacity")
+    text = "# Pumps\n\n" + "\n".join([header, *rows]) + "\n\nAll pumps are painted green before they leave the yard.\n"
+    chunks = chunk_document(document(text, kind), encoder.tokenize, 60)
+    whole(text, chunks)
+    assert len(chunks) > 3
+    assert chunks[0].heading == "Pumps"
+    cut = [chunk for chunk in chunks if chunk.text.startswith(bar.split("{}")[0] + "model")]
+    assert len(cut) >= len(chunks) - 2
+    assert {chunk.heading for chunk in cut} == {f"Pumps › {header}"}
+    assert split_units(text, kind)[-1].header is None
+
+
+def test_a_long_row_is_cut_into_cells_and_sentences() -> None:
+    answer = "The pot must be soaked for a day. It is then dried slowly, out of the sun, for a week or more. " * 8
+    row = f"Question: How is a pot repaired? | Number: 17 | Answer: {answer.strip()} | Author: Ada Moe"
+    found = units(row, "table")
+    assert {unit.heading for unit in split_units(row, "table")[1:]} == {"Question: How is a pot repaired?"}
+    assert found[0] == "Question: How is a pot repaired? | Number: 17 |"
+    assert "It is then dried slowly, out of the sun, for a week or more." in found
+    assert found[-1] == "Author: Ada Moe"
+
+
+def test_paragraphs_of_extracted_text_are_not_joined() -> None:
+    text = "The boat left the harbour late in the evening, as the tide allowed\nand nobody saw it again\n"
+    assert units(text, "html") == text.splitlines()
+
+
+@pytest.mark.parametrize("kind", ["text", "table", "html"])
+@pytest.mark.parametrize("piece", ["harbour wall and tide ", "The harbour was dug by hand. ", "x1y2z3", "a: b | "], ids=len)
+def test_one_endless_line_is_cut_in_bounded_time_and_memory(encoder: MiniLM, kind: Kind, piece: str) -> None:
+    """No timing: a step that is quadratic, or tokens of the whole line at once, would not come to an end here."""
+    text = piece * (300_000 // len(piece))
+    most = 0
+
+    def tokenize(texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        nonlocal most
+        most = max(most, sum(map(len, texts)))
+        return encoder.tokenize(texts)
+
+    chunks = chunk_document(document(text, kind), tokenize, 160)
+    assert chunks[0].start == 0
+    assert chunks[-1].end == len(text.rstrip())
+    assert most <= 512 * 4000

@@ -1,20 +1,17 @@
 """Files become documents, or a stated reason why not: exactly one of the two, for every file."""
 
 import os
-import socket
 import stat
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import as_ordinary_user
 from hypothesis import given
 from hypothesis import strategies as st
+from test_worker import slow_pdf
 
-from rag.documents import Unreadable, decode, extract_html, guess_title, line_starts, read_document
-from rag.errors import InputError
-from rag.folder import list_files
+from rag.documents import Unreadable, decode, guess_title, line_starts, read_document
+from rag.folder import Listed, list_files
 from rag.types import Document
 
 GERMAN = "Die Brücke über den Fluss wurde im März geöffnet. Größere Schiffe müssen weiter nördlich anlegen.\n" * 3
@@ -121,12 +118,50 @@ PLAIN_PDF = b"%PDF-1.4\n1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj\nBT /F1
 
 @pytest.mark.parametrize(
     "data",
-    [PNG, PDF, PLAIN_PDF, b"text\0with a NUL", b"\0" * 100, bytes(range(256)) * 8, b"\x1f\x8b\x08\0" + bytes(range(1, 200))],
-    ids=["png", "pdf", "pdf of ASCII only", "NUL", "NULs", "every byte", "gzip"],
+    [PNG, b"text\0with a NUL", b"\0" * 100, bytes(range(256)) * 8],
+    ids=["png", "NUL", "NULs", "every byte"],
 )
 def test_binary_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.txt").write_bytes(data)
     assert reason(tmp_path, "a.txt").startswith("binary")
+
+
+GZIP = b"\x1f\x8b\x08\0" + bytes(range(1, 200))
+TAR = b"a.txt".ljust(257, b"\0") + b"ustar\0" + b"00".ljust(249, b"\0")
+ZIP = b"PK\x03\x04" + bytes(26)
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.txt", PDF, "a PDF under another name; rename it to .pdf"),
+        ("a.txt", PLAIN_PDF, "a PDF under another name; rename it to .pdf"),
+        ("a.txt", b"{\\rtf1 Dear Sir}", "RTF, which is not read; save it as .docx"),
+        ("a.rtf", b"{\\rtf1 Dear Sir}", ".rtf is not read; save it as .docx or .odt"),
+        ("a.txt", GZIP, "an archive; unpack it"),
+        ("a.tar", TAR, "an archive; unpack it"),
+        ("backup", TAR, "an archive; unpack it"),
+        ("a.ZIP", ZIP, "an archive; unpack it"),
+        ("a.jar", ZIP, "an archive; unpack it"),
+        ("a.doc", OLE, ".doc is not read; save it as .docx or .odt"),
+        ("a.xls", OLE, ".xls is not read; save it as .xlsx"),
+        ("a.ppt", OLE, ".ppt is not read; save it as .pptx"),
+        ("a.ods", ZIP, ".ods is not read; save it as .xlsx"),
+        ("a.msg", OLE, ".msg is not read; save the messages as .eml"),
+        ("a.mobi", bytes(100), ".mobi is not read; convert it to .epub"),
+        ("a", OLE, "an old Office file; save it as .docx, .xlsx or .pptx"),
+        ("a.png", PNG, "an image; run OCR over it to index its text"),
+    ],
+)
+def test_what_is_known_but_not_read_is_named_with_the_remedy(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert reason(tmp_path, name) == said
+
+
+def test_text_under_the_name_of_something_else_is_text(tmp_path: Path) -> None:
+    (tmp_path / "letter.doc").write_text("Dear Ada, the ferry leaves at six.\n")
+    assert read(tmp_path, "letter.doc").text == "Dear Ada, the ferry leaves at six.\n"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n\t\r\n", "\ufeff", "\ufeff \n", "\u00a0\u2003\u3000", "\u2028\x85"])
@@ -155,6 +190,19 @@ def test_a_file_that_vanished_after_listing_is_refused(tmp_path: Path) -> None:
         read_document(tmp_path, listed, 2**20)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a file whose size is not what is read")
+def test_a_file_that_grows_while_it_is_read_is_refused() -> None:
+    with pytest.raises(Unreadable, match="changed while it was read; build again"):
+        read_document(Path("/proc/self"), Listed("status", 0, 0), 2**20)
+
+
+def test_a_file_is_read_in_the_time_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(slow_pdf())
+    listed = list_files(tmp_path)[0][0]
+    with pytest.raises(Unreadable, match=r"^takes longer than 0\.5 s"):
+        read_document(tmp_path, listed, 2**20, 0.5)
+
+
 def test_a_file_that_became_a_pipe_after_listing_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     listed = list_files(tmp_path)[0][0]
@@ -164,106 +212,7 @@ def test_a_file_that_became_a_pipe_after_listing_is_refused_at_once(tmp_path: Pa
         read_document(tmp_path, listed, 2**20)
 
 
-# --- listing ----------------------------------------------------------------------------------------------------------
-
-
-def listing(folder: Path) -> tuple[list[str], dict[str, str]]:
-    files, skipped = list_files(folder)
-    names = [file.source for file in files]
-    assert not set(names) & set(skipped), "a file is listed or skipped, not both"
-    return names, skipped
-
-
-def test_hidden_files_and_environments_are_left_out(tmp_path: Path) -> None:
-    for name in (".git/config", ".hidden", "venv/a.py", "my-env/pyvenv.cfg", "my-env/a.py", "node_modules/x.js", "kept/a.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("text")
-    assert listing(tmp_path) == (["kept/a.txt"], {})
-
-
-def test_the_same_name_in_two_folders_is_two_files(tmp_path: Path) -> None:
-    for name in ("a/notes.txt", "b/notes.txt"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text("text")
-    assert listing(tmp_path) == (["a/notes.txt", "b/notes.txt"], {})
-
-
-def test_what_is_no_regular_file_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    folder = tmp_path / "files"
-    folder.mkdir()
-    (tmp_path / "outside.txt").write_text("text")
-    (folder / "inside.txt").write_text("text")
-    (folder / "sub").mkdir()
-    (folder / "good link").symlink_to("inside.txt")
-    (folder / "leaving").symlink_to("../outside.txt")
-    (folder / "dangling").symlink_to("nowhere")
-    (folder / "loop").symlink_to("loop")
-    (folder / "to folder").symlink_to("sub")
-    (folder / "to itself").symlink_to(".")
-    os.mkfifo(folder / "pipe")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(folder / "socket")) if len(str(folder)) < 90 else os.mkfifo(folder / "socket")
-    names, skipped = listing(folder)
-    assert names == ["good link", "inside.txt"]
-    assert skipped == {
-        "leaving": "symbolic link that leaves the sources folder",
-        "dangling": "symbolic link to nothing",
-        "loop": "symbolic link to nothing",
-        "to folder": "symbolic link to a folder",
-        "to itself": "symbolic link to a folder",
-        "pipe": "not a regular file",
-        "socket": "not a regular file",
-    }
-
-
-def test_a_folder_without_permission_is_skipped_and_the_rest_listed(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0)
-    (tmp_path / "a.txt").write_text("text")
-    with as_ordinary_user():
-        names, skipped = listing(tmp_path)
-    assert names == ["a.txt"]
-    assert [name.rstrip("/") for name in skipped] == ["closed"]
-    assert "cannot be read: Permission denied" in "".join(skipped.values())
-
-
-def test_a_name_that_is_not_utf_8_is_skipped_and_printable(tmp_path: Path) -> None:
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("text")
-    (tmp_path / "b.txt").write_text("text")
-    names, skipped = listing(tmp_path)
-    assert names == ["b.txt"]
-    assert skipped == {r"caf\udce9.txt": "its name is not valid UTF-8; rename it"}
-
-
-@pytest.mark.parametrize("name", ["two\nlines.txt", "tea 🫖.txt", "-rf *.txt", "a'b\"c;d.txt", "\x1b[31mred.txt", "ünï/çödé.txt"])
-def test_odd_names_are_files_like_any_other(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_text("text")
-    assert read(tmp_path, name).source == name
-
-
-@pytest.fixture
-def deep(tmp_path: Path) -> Iterator[Path]:
-    """A file under 1,100 folders: more than Python recurses, less than a path may be long."""
-    here = Path.cwd()
-    os.chdir(tmp_path)
-    for _ in range(1100):
-        Path("d").mkdir()
-        os.chdir("d")
-    Path("a.txt").write_text("text")
-    os.chdir(here)
-    yield tmp_path
-    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # Python's rmtree recurses
-
-
-def test_folders_nested_deeper_than_recursion_allows_are_listed(deep: Path) -> None:
-    assert listing(deep) == (["d/" * 1100 + "a.txt"], {})
-
-
-@pytest.mark.parametrize(("name", "problem"), [("nowhere", "does not exist"), ("a.txt", "is not a folder")])
-def test_sources_that_are_no_folder_are_an_error_naming_it(tmp_path: Path, name: str, problem: str) -> None:
-    (tmp_path / "a.txt").write_text("text")
-    with pytest.raises(InputError, match=f"{name}' {problem}"):
-        list_files(tmp_path / name)
+# --- the record ------------------------------------------------------------------------------------------------------
 
 
 def test_a_document_carries_what_the_file_is(tmp_path: Path) -> None:
@@ -286,55 +235,10 @@ def test_a_document_carries_what_the_file_is(tmp_path: Path) -> None:
         ("\ufeff\nHow the Harbour Was Built\n\nIt took nine years.\n", "text", "a.txt", "How the Harbour Was Built"),
         ("it took nine years.\n", "text", "harbour_notes.txt", "harbour notes"),
         ("it took nine years.\n", "text", "000_99ce329eb7de0c16.txt", ""),
+        ("#+TITLE: The Harbour\n* Dues\n", "text", "a.org", "The Harbour"),
+        ("ware | price\n", "table", "price_list.csv", "price list"),
         ("import os\n", "code", "src/harbour.py", "harbour.py"),
     ],
 )
 def test_title(text: str, kind: str, name: str, title: str) -> None:
     assert guess_title(text, kind, Path(name)) == title  # type: ignore[arg-type]
-
-
-# --- HTML -------------------------------------------------------------------------------------------------------------
-
-
-def test_html_text_holds_headings_lists_tables_and_entities() -> None:
-    text, title = extract_html(
-        "<!doctype html><title>Ferry &amp;\n Harbour</title><h2>Prices</h2><p>A car costs &euro;14, a <b>bicycle</b>\n nothing."
-        "<table><tr><th>Day<th>Hours<tr><td>Sunday<td>9&ndash;12</table><ul><li>Tea<li>Cake</ul>line<br>break"
-    )
-    assert title == "Ferry & Harbour"
-    assert [line for line in text.splitlines() if line] == [
-        "## Prices",
-        "A car costs €14, a bicycle nothing.",
-        "Day | Hours",
-        "Sunday | 9–12",
-        "- Tea",
-        "- Cake",
-        "line",
-        "break",
-    ]
-
-
-def test_html_keeps_the_lines_of_preformatted_text() -> None:
-    assert "for x in y:\n    print(x)\n" in extract_html("<p>Code:</p><pre>for x in y:\n    print(x)</pre>")[0]
-
-
-@pytest.mark.parametrize("tag", ["script", "style", "noscript", "template", "nav", "footer", "aside", "iframe"])
-def test_html_text_leaves_out_what_is_not_the_page(tag: str) -> None:
-    text, _ = extract_html(f"<body><p>before</p><{tag}>hidden <nav>menu</nav></{tag}><p>after</p></body>")
-    assert "before" in text
-    assert "hidden" not in text
-    assert "menu" not in text
-
-
-def test_html_nested_deeper_than_recursion_allows_is_read() -> None:
-    assert extract_html("<div>" * 50_000 + "deep" + "</div>" * 50_000)[0] == "deep\n"
-
-
-@given(st.text(st.sampled_from("<>/&;=\"'! abp#x1é\n") | st.characters(exclude_categories=["Cs"])))
-def test_any_markup_gives_text_without_touching_the_word_in_front(markup: str) -> None:
-    assert extract_html("<p>lighthouse</p>" + markup)[0].startswith("lighthouse\n")
-
-
-def test_a_page_of_markup_alone_is_empty(tmp_path: Path) -> None:
-    (tmp_path / "a.html").write_text("<html><head><title>T</title><body><script>x()</script></body></html>")
-    assert reason(tmp_path, "a.html") == "empty"

@@ -82,6 +82,30 @@ def test_a_page_is_the_one_the_quote_begins_on(files: Path) -> None:
     assert pages == [1, 2, 3]
 
 
+TABLE = "# Prices\n\n| Ware | Price |\n|------|-------|\n| rye bread | 4 euros |\n| a bun | 90 cents |\n\nCash only.\n"
+
+
+def test_a_quoted_row_carries_the_header_of_its_table(files: Path) -> None:
+    (files / "prices.md").write_text(TABLE)
+    row = quote_of(files, "prices.md", "| a bun | 90 cents |")
+    assert row.header == "| Ware | Price |"
+    assert quote_of(files, "prices.md", "| Ware | Price |").header == ""
+    assert quote_of(files, "prices.md", "Cash only.").header == ""
+    assert verify_answer(answer_of(row), files) == []
+    for wrong in ("", "| Ware | Cost |"):
+        problem = verify_answer(answer_of(row.model_copy(update={"header": wrong})), files)
+        assert "the header of the table is '| Ware | Price |'" in "".join(problem)
+
+
+def test_the_place_of_a_quote_is_checked(files: Path) -> None:
+    (files / "prices.csv").write_text("ware,price\nrye bread,4 euros\na bun,90 cents\n")
+    row = quote_of(files, "prices.csv", "ware: a bun | price: 90 cents")
+    assert (row.place, row.page, row.header) == ("row 3", None, "")
+    assert verify_answer(answer_of(row), files) == []
+    moved = answer_of(row.model_copy(update={"place": "row 2"}))
+    assert "the place (page, slide, sheet) is 'row 3'" in "".join(verify_answer(moved, files))
+
+
 @given(st.text("ab\r\n", min_size=1))
 def test_the_line_of_a_character_is_the_line_ends_before_it(text: str) -> None:
     document = Document("a", text, "0" * 64, 0, 0, "utf-8", "text", "")
@@ -145,7 +169,9 @@ TAMPERINGS: dict[str, tuple[Callable[[Quote], dict[str, object]], str]] = {
     "far away": (lambda quote: {"start": 10**12, "end": 10**12 + 5}, "do not stand there"),
     "first line": (lambda quote: {"line_start": 1}, "the lines are 3–3"),
     "last line": (lambda quote: {"line_end": 4}, "the lines are 3–3"),
-    "page": (lambda quote: {"page": 2}, "the page is not 2"),
+    "page": (lambda quote: {"page": 2}, "the place .* is 'none'"),
+    "place": (lambda quote: {"place": "slide 2"}, "the place .* is 'none'"),
+    "header": (lambda quote: {"header": "| Lamp | Year |"}, "the header of the table is 'none'"),
     "hash": (lambda quote: {"sha256": "0" * 64}, "the file has changed since"),
     "highlight before": (lambda quote: {"highlights": ((quote.start - 1, quote.end),)}, "highlight lies outside"),
     "highlight after": (lambda quote: {"highlights": ((quote.start, quote.end + 1),)}, "highlight lies outside"),
