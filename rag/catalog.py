@@ -2,17 +2,17 @@
 
 A build stages new documents one by one (so that a killed build is continued, not repeated) and publishes them all in one
 transaction, which raises the generation. Readers never see staged rows, and hold one snapshot for the length of a question.
+What a build compares files with (names, sizes, times) lies apart from the texts, and what it publishes costs what changed.
 """
 
 import json
-import math
-import re
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,17 @@ from rag.errors import IndexDamaged, IndexMissing
 from rag.folder import Listed
 from rag.types import Chunk, Document
 
-FORMAT = "2"
+Item = TypeVar("Item", int, str)
+
+FORMAT = "3"
 FILE = "catalog.sqlite3"
 LIVE, STAGED = 0, 1
+AT_ONCE = 4096  # rows that one query names or brings
+CACHE_KIB = 32 * 1024  # pages that a build keeps in memory: keys are hashes, and fall anywhere in their index
 
 SCHEMA = """
+PRAGMA page_size = 8192;              -- five vectors of 384 dimensions fill one
+BEGIN IMMEDIATE;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY,
@@ -37,9 +43,13 @@ CREATE TABLE documents (
     encoding TEXT NOT NULL,
     kind TEXT NOT NULL,
     title TEXT NOT NULL,
-    places TEXT NOT NULL,             -- JSON: [[offset, name], …]
-    text TEXT NOT NULL,
     UNIQUE (source, state)
+);
+CREATE INDEX staged ON documents (id) WHERE state = 1;
+CREATE TABLE texts (
+    document INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    places TEXT NOT NULL              -- JSON: [[offset, name], …]
 );
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used twice: a stale FAISS id must not name another chunk
@@ -53,9 +63,12 @@ CREATE TABLE chunks (
 );
 CREATE INDEX chunks_by_document ON chunks (document, ordinal);
 CREATE INDEX chunks_by_key ON chunks (key);
-CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE vectors (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL);
+CREATE TABLE loose (key BLOB PRIMARY KEY) WITHOUT ROWID;  -- of chunks deleted since the last publishing
+CREATE TRIGGER chunk_deleted AFTER DELETE ON chunks BEGIN INSERT OR IGNORE INTO loose VALUES (old.key); END;
 CREATE TABLE skipped (source TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, reason TEXT NOT NULL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE fulltext USING fts5 (context, body, tokenize = 'porter unicode61 remove_diacritics 2');
+COMMIT;
 """
 
 NOT_THE_FILE = frozenset(
@@ -72,24 +85,11 @@ NOT_THE_FILE = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     )
 )
-WORD = re.compile(r"\w+")
-# Words of a question that say nothing about its subject; left in, they make every chunk a BM25 match.
-STOPWORDS = frozenset(
-    "a about an and any are as at be been being but by can could did do does doing for from had has have how i if "
-    "in into is it its me much my of on or our shall should so some than that the their them then there these they "
-    "this those to us was we were what when where which who whom whose why will with would you your".split()
-)
 
 
 def vector_key(fingerprint: str, text: str) -> bytes:
     """Under which a text's vector is kept: another encoder or another text is another key."""
     return sha256(f"{fingerprint}\0{text}".encode("utf-8", "surrogatepass")).digest()
-
-
-def content_words(question: str) -> list[str]:
-    """The words of a question that say what it is about, each once; all of them when none does."""
-    words = list(dict.fromkeys(WORD.findall(question.lower())))
-    return [word for word in words if word not in STOPWORDS] or words
 
 
 def embedded_text(chunk: Chunk) -> str:
@@ -118,9 +118,6 @@ class Catalog:
         try:
             if create:
                 connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute("PRAGMA foreign_keys = ON")
             else:
                 connection = _connect_reading(path)
             tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
@@ -128,7 +125,12 @@ class Catalog:
                 if not create:
                     connection.close()
                     raise IndexMissing(f"no index in '{folder}'; build one: rag build FOLDER --index {folder}")
-                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+                connection.executescript(SCHEMA)
+            if create:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             return cls(path, connection)
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: SQLite's message holds a garbled name
             if connection is not None:
@@ -204,8 +206,8 @@ class Catalog:
     def document(self, source: str) -> Document | None:
         """The live document of that name, text included."""
         row = self.db.execute(
-            "SELECT source, text, sha256, size, mtime_ns, encoding, kind, title, places FROM documents "
-            "WHERE source = ? AND state = 0",
+            "SELECT source, text, sha256, size, mtime_ns, encoding, kind, title, places "
+            "FROM documents JOIN texts ON document = id WHERE source = ? AND state = 0",
             (source,),
         ).fetchone()
         if row is None:
@@ -216,11 +218,11 @@ class Catalog:
     def chunks(self, ids: Sequence[int]) -> dict[int, Chunk]:
         """{id: chunk} for those ids that are live."""
         found: dict[int, Chunk] = {}
-        for some in _portions(list(ids), 500):
+        for some in _portions(ids):
             rows = self.db.execute(
                 'SELECT c.id, d.source, c.ordinal, c.start, c."end", f.body, d.title, c.heading, c.sentences '
                 "FROM chunks c JOIN documents d ON d.id = c.document JOIN fulltext f ON f.rowid = c.id "
-                f"WHERE d.state = 0 AND c.id IN ({','.join('?' * len(some))})",
+                f"WHERE d.state = 0 AND c.id IN ({_marks(some)})",
                 some,
             )
             for number, source, ordinal, start, end, body, title, heading, sentences in rows:
@@ -239,7 +241,7 @@ class Catalog:
         ).fetchall()
         start, end = rows[0][0], rows[-1][1]
         text = self.db.execute(
-            "SELECT substr(text, ?, ?) FROM documents WHERE id = ?", (start + 1, end - start, rows[0][3])
+            "SELECT substr(text, ?, ?) FROM texts WHERE document = ?", (start + 1, end - start, rows[0][3])
         ).fetchone()[0]
         flat = array("i", b"".join(row[2] for row in rows))
         units = tuple(zip(flat[0::2], flat[1::2], strict=True))
@@ -248,51 +250,37 @@ class Catalog:
     def chunk_ids(self, sources: Sequence[str]) -> list[int]:
         """Ids of all chunks of these live documents, ascending."""
         ids: list[int] = []
-        for some in _portions(list(sources), 500):
+        for some in _portions(sources):
             rows = self.db.execute(
                 "SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document "
-                f"WHERE d.state = 0 AND d.source IN ({','.join('?' * len(some))})",
+                f"WHERE d.state = 0 AND d.source IN ({_marks(some)})",
                 some,
             )
             ids.extend(row[0] for row in rows)
         return sorted(ids)
 
-    def vectors(self, dimension: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """(ids, vectors) of all live chunks, shapes (n,) and (n, dimension), in order of id."""
-        rows = self.db.execute(
-            "SELECT c.id, v.vector FROM chunks c JOIN documents d ON d.id = c.document JOIN vectors v ON v.key = c.key "
-            "WHERE d.state = 0 ORDER BY c.id"
-        ).fetchall()
-        ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
-        data = b"".join(row[1] for row in rows)
-        return ids, np.frombuffer(data, dtype="<f4").reshape(len(rows), dimension).astype(np.float32, copy=False)
+    def live_ids(self) -> NDArray[np.int64]:
+        """Ids of all live chunks, ascending, shape (n,)."""
+        rows = self.db.execute("SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document WHERE d.state = 0")
+        return np.sort(np.fromiter((number for (number,) in rows), dtype=np.int64))
 
-    def search_text(self, question: str, limit: int, among: Sequence[int] | None = None) -> list[tuple[int, float]]:
-        """(chunk id, BM25 score), best first: FTS5's own, k1 = 1.2, b = 0.75; title and heading count as much as the body."""
-        terms = content_words(question)
-        if not terms:
-            return []
-        query = " OR ".join(f'"{term}"' for term in terms[:64])
-        where = ""
-        if among is not None:
-            self.db.execute("CREATE TEMP TABLE IF NOT EXISTS among (id INTEGER PRIMARY KEY)")
-            self.db.execute("DELETE FROM temp.among")
-            self.db.executemany("INSERT INTO temp.among VALUES (?)", ((number,) for number in among))
-            where = "AND rowid IN (SELECT id FROM temp.among)"
-        rows = self.db.execute(
-            f"SELECT rowid, -rank FROM fulltext WHERE fulltext MATCH ? {where} ORDER BY rank, rowid LIMIT ?",
-            (query, limit),
-        )
-        return [(number, float(score)) for number, score in rows]
+    def vectors(self, ids: NDArray[np.int64], dimension: int) -> NDArray[np.float32]:
+        """Vectors of these chunks, whose ids ascend; shape (len(ids), dimension).
 
-    def rarity(self, question: str) -> dict[str, float]:
-        """{content word of the question: log(1 + chunks / (1 + chunks that hold it))}: a word that no chunk holds weighs most."""
-        (chunks,) = self.db.execute("SELECT count(*) FROM chunks").fetchone()
-        weights = {}
-        for term in content_words(question)[:64]:
-            (count,) = self.db.execute("SELECT count(*) FROM fulltext WHERE fulltext MATCH ?", (f'"{term}"',)).fetchone()
-            weights[term] = math.log(1 + chunks / (1 + count))
-        return weights
+        Raises sqlite3.DatabaseError when one is missing.
+        """
+        found = np.empty((len(ids), dimension), dtype=np.float32)
+        done = 0
+        for some in _portions(ids.tolist()):
+            rows = self.db.execute(
+                f"SELECT v.vector FROM chunks c JOIN vectors v ON v.key = c.key WHERE c.id IN ({_marks(some)}) ORDER BY c.id", some
+            )
+            for (vector,) in rows:
+                found[done] = np.frombuffer(vector, dtype="<f4")
+                done += 1
+        if done != len(ids):
+            raise sqlite3.DatabaseError(f"{len(ids) - done} vectors are missing")
+        return found
 
     def dimension(self) -> int:
         """Length of the live chunks' vectors; 0 when there is none."""
@@ -326,8 +314,8 @@ class Catalog:
         with self.transaction():
             self.db.execute("DELETE FROM documents WHERE source = ? AND state = 1", (document.source,))
             cursor = self.db.execute(
-                "INSERT INTO documents (state, source, size, mtime_ns, sha256, encoding, kind, title, places, text) "
-                "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO documents (state, source, size, mtime_ns, sha256, encoding, kind, title) "
+                "VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     document.source,
                     document.size,
@@ -336,10 +324,9 @@ class Catalog:
                     document.encoding,
                     document.kind,
                     document.title,
-                    json.dumps(document.places),
-                    document.text,
                 ),
             )
+            self.db.execute("INSERT INTO texts VALUES (?, ?, ?)", (cursor.lastrowid, document.text, json.dumps(document.places)))
             self.db.executemany(
                 'INSERT INTO chunks (document, ordinal, start, "end", heading, sentences, key) VALUES (?, ?, ?, ?, ?, ?, ?)',
                 (
@@ -359,8 +346,7 @@ class Catalog:
     def unembedded(self) -> Iterator[tuple[bytes, str]]:
         """(key, text) of staged chunks that have no vector yet, each key once, document by document."""
         seen: set[bytes] = set()
-        documents = self.db.execute("SELECT id, source, title, text FROM documents WHERE state = 1 ORDER BY id")
-        for number, source, title, text in documents:
+        for number, source, title, text in self._staged():
             rows = self.db.execute(
                 'SELECT c.start, c."end", c.heading, c.key, c.ordinal FROM chunks c '
                 "WHERE c.document = ? AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.key = c.key) ORDER BY c.ordinal",
@@ -370,6 +356,13 @@ class Catalog:
                 if key not in seen:
                     seen.add(key)
                     yield key, embedded_text(Chunk(source, ordinal, start, end, text[start:end], title, heading, ()))
+
+    def _staged(self) -> Iterator[tuple[int, str, str, str]]:
+        """(id, source, title, text) of staged documents, one at a time: an open query would keep the log from being emptied."""
+        rows = self.db.execute("SELECT id, source, title FROM documents WHERE state = 1 ORDER BY id").fetchall()
+        for number, source, title in rows:
+            (text,) = self.db.execute("SELECT text FROM texts WHERE document = ?", (number,)).fetchone()
+            yield number, source, title, text
 
     def unembedded_count(self) -> int:
         row = self.db.execute(
@@ -382,7 +375,7 @@ class Catalog:
         """Keep vectors at once: a killed build embeds nothing twice."""
         with self.transaction():
             rows = ((key, vector.astype("<f4").tobytes()) for key, vector in zip(keys, vectors, strict=True))
-            self.db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+            self.db.executemany("INSERT OR REPLACE INTO vectors (key, vector) VALUES (?, ?)", rows)
 
     def publish_rows(self, removed: Iterable[str], touched: Sequence[Listed], skipped: Iterable[tuple[Listed, str]]) -> None:
         """Inside a transaction: staged documents replace live ones, `removed` leave, orphaned vectors go."""
@@ -394,7 +387,7 @@ class Catalog:
                 (source,),
             )
             self.db.execute("DELETE FROM documents WHERE source = ? AND state = 0", (source,))
-        for number, source, title, text in self.db.execute("SELECT id, source, title, text FROM documents WHERE state = 1"):
+        for number, source, title, text in self._staged():
             rows = self.db.execute('SELECT id, start, "end", heading, ordinal FROM chunks WHERE document = ?', (number,)).fetchall()
             self.db.executemany(
                 "INSERT INTO fulltext (rowid, context, body) VALUES (?, ?, ?)",
@@ -413,7 +406,11 @@ class Catalog:
             "INSERT INTO skipped VALUES (?, ?, ?, ?)",
             ((listed.source, listed.size, listed.mtime_ns, reason) for listed, reason in skipped),
         )
-        self.db.execute("DELETE FROM vectors WHERE NOT EXISTS (SELECT 1 FROM chunks c WHERE c.key = vectors.key)")
+        self.db.execute(
+            "DELETE FROM vectors WHERE key IN (SELECT key FROM loose) "
+            "AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.key = vectors.key)"
+        )
+        self.db.execute("DELETE FROM loose")
 
 
 def _places(stored: str) -> tuple[tuple[int, str], ...]:
@@ -445,6 +442,10 @@ def damaged(path: Path, error: Exception) -> IndexDamaged:
     return IndexDamaged(f"the catalogue '{path}' cannot be read ({error}); rebuild it: rag build --fresh")
 
 
-def _portions(items: list[int] | list[str], size: int) -> Iterator[list[int] | list[str]]:
-    for i in range(0, len(items), size):
-        yield items[i : i + size]
+def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for i in range(0, len(items), AT_ONCE):
+        yield items[i : i + AT_ONCE]
+
+
+def _marks(items: Sequence[object]) -> str:
+    return ",".join("?" * len(items))

@@ -35,6 +35,15 @@ app = typer.Typer(
     epilog="Settings are also read from the environment: RAG_INDEX, RAG_SOURCES, RAG_THRESHOLD, … (README lists them).",
 )
 
+
+def _number(text: str) -> float:
+    """The number a person typed; typer's own message leaves out what that was."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is no number; give one, such as 0.5") from error
+
+
 Index = Annotated[
     Path | None, typer.Option("--index", metavar="DIR", help="Folder of the index.  [default: ./index]", show_default=False)
 ]
@@ -55,7 +64,8 @@ def ask(
         typer.Option("--file", metavar="NAME", help='Ask only this file or pattern, such as "*.md"; may be repeated.'),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(metavar="P", help="Least probability to answer, 0 to 1.  [default: the reader's]")
+        float | None,
+        typer.Option(metavar="P", parser=_number, help="Least probability to answer, 0 to 1.  [default: the reader's]"),
     ] = None,
     index: Index = None,
     sources: Sources = None,
@@ -86,16 +96,23 @@ def build(
         Path | None, typer.Argument(metavar="[FOLDER]", help="Folder of documents; the same as --sources.", show_default=False)
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Read and embed everything anew, whatever the index holds.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and build again whenever the folder changes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     index: Index = None,
     sources: Sources = None,
 ) -> None:
-    """Bring the index up to date with the folder: only what changed is read and embedded."""
+    """Bring the index up to date with the folder: only what changed is read and embedded.
+
+    With --watch every build that changes something is reported, with --json as one line, until Ctrl+C.
+    """
     from rag.index import build_index
 
     if folder is not None and sources is not None and folder != sources:
         raise InputError(f"two folders named: '{folder}' and --sources '{sources}'; give one")
     settings = _settings(index=index, sources=folder or sources)
+    if watch:
+        _watch(settings, fresh, as_json)
+        return
     with progress_bar() as tell:
         report = build_index(fresh=fresh, settings=settings, progress=tell)
     _print(_dumped(report.model_dump(mode="json"), 2) if as_json else report_text(report))
@@ -156,10 +173,10 @@ def verify(
 
 def main() -> NoReturn:
     """Run the command; every foreseen failure is one line on standard error."""
+    _open_closed_streams()
     try:
         code = app(standalone_mode=False) or ANSWERED
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         if code == INTERRUPTED:
             _complain("stopped; a build keeps what it has embedded, and the next one goes on from there")
     except UsageError as error:
@@ -178,6 +195,13 @@ def main() -> NoReturn:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
+def _open_closed_streams() -> None:
+    """A standard stream that the caller has closed leads nowhere; else a file opened later would stand in its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))  # the lowest free number
+
+
 def _settings(**values: Any) -> "Settings":
     from rag.settings import Settings
 
@@ -193,10 +217,10 @@ def _print(text: str) -> None:
     print(text.encode(encoding, "replace").decode(encoding))
 
 
-def _complain(message: str, code: int = FAILED) -> int:
+def _complain(message: object, code: int = FAILED) -> int:
     from rag.render import CONTROL  # a file's name in the message must not command the terminal
 
-    text = CONTROL.sub(lambda match: ascii(match[0])[1:-1], " ".join(message.split()))
+    text = CONTROL.sub(lambda match: ascii(match[0])[1:-1], " ".join(str(message).split()))
     print(f"rag: {text}", file=sys.stderr)
     return code
 
@@ -214,13 +238,36 @@ def _dumped(value: object, indent: int | None) -> str:
     return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def _watch(settings: "Settings", fresh: bool, as_json: bool) -> None:
+    """Build and report, again and again; models stay loaded."""
+    from rag.embeddings import open_encoder
+    from rag.index import build_index, sources_of
+    from rag.watch import keep_current
+
+    encoder = open_encoder(settings.encoder, batch_size=settings.batch_size, threads=settings.threads)
+    reports: list[BuildReport] = []  # the last one
+
+    def build() -> None:
+        with progress_bar() as tell:
+            report = build_index(fresh=fresh and not reports, settings=settings, progress=tell, encoder=encoder)
+        before = reports.pop() if reports else None
+        reports.append(report)
+        if before is None or report.added or report.changed or report.removed or report.skipped != before.skipped:
+            _print(_dumped(report.model_dump(mode="json"), None) if as_json else report_text(report, before))
+            sys.stdout.flush()
+        if before is None:
+            _complain(f"watching '{report.sources}'; Ctrl+C ends it")
+
+    keep_current(build, _complain, sources_of(settings), settings.index)
+
+
 def _ask_lines(ask: Callable[..., "Answer"], files: list[str] | None) -> None:
     """One JSON answer for each line of standard input, flushed as it goes; a line that can't be asked is answered with why."""
     from rag.types import Answer
 
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
-    for line in sys.stdin or ():  # None where it is closed
+    for line in sys.stdin:
         question = line.strip()
         try:
             answer = ask(question, files)
@@ -286,8 +333,8 @@ def progress_bar() -> Iterator[Callable[["Progress"], None]]:
         yield tell
 
 
-def report_text(report: "BuildReport") -> str:
-    """A build's report for people: what changed, what was skipped and why."""
+def report_text(report: "BuildReport", before: "BuildReport | None" = None) -> str:
+    """A build's report for people: what changed, what was skipped and why; not again what stood in the report before."""
     from rag.render import one_line
 
     lines: list[str] = []
@@ -296,7 +343,8 @@ def report_text(report: "BuildReport") -> str:
         lines += [f"{sign} {one_line(source)} ({name})" for source in sources[:LISTED]]
         if len(sources) > LISTED:
             lines.append(f"{sign} … and {len(sources) - LISTED} more ({name}; --json lists all)")
-    lines += [f"! {one_line(item.source)} (skipped: {one_line(item.reason)})" for item in report.skipped]
+    told = set(before.skipped) if before else set()
+    lines += [f"! {one_line(item.source)} (skipped: {one_line(item.reason)})" for item in report.skipped if item not in told]
     counted = (
         f"{len(report.added)} added, {len(report.changed)} changed, {len(report.removed)} removed, {report.unchanged} unchanged"
     )
@@ -315,7 +363,7 @@ def _read_answers(file: Path) -> Iterator["Answer"]:
     from rag.types import Answer
 
     try:
-        text = (sys.stdin.read() if sys.stdin else "") if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"answer file '{file}' cannot be read: {getattr(error, 'strerror', None) or error}") from error
     lines = [line for line in text.split("\n") if line.strip()]

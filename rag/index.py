@@ -33,7 +33,8 @@ log = logging.getLogger("rag")
 Report = Callable[[Progress], None]
 DEFAULT_SOURCES = Path("seeds")
 EMBED_AT_ONCE = 16  # batches taken together and sorted by length, so that little is padding; then kept in the catalogue
-LASTING = ("empty", "binary")  # reasons that hold for as long as size and time stay: not read again
+RETRIED = ("cannot be read", "changed while", "takes longer", "larger than")  # other reasons hold while size and time stay
+SOURCES_FILE = ".sources"  # which folder was indexed, also kept outside the catalogue, for when that is damaged
 
 
 def build_index(
@@ -57,23 +58,29 @@ def build_index(
     encoder = encoder or open_encoder(settings.encoder, batch_size=settings.batch_size, threads=settings.threads)
     wanted = Path(sources) if sources is not None else settings.sources
 
-    def run() -> BuildReport:
+    def run(known: Path | None) -> BuildReport:
         with Catalog.open(folder, create=True) as catalog:
             if fresh:
                 catalog.check()
             meta = catalog.meta()
-            root = wanted or recorded_sources(folder, meta) or DEFAULT_SOURCES
+            root = known or recorded_sources(folder, meta) or DEFAULT_SOURCES
             return _Build(folder, catalog, root, encoder, settings, fresh, progress or (lambda _: None)).run(meta, began)
 
     try:
         with _locked(folder, settings.lock_wait):
             try:
-                return run()
+                return run(wanted)
             except (IndexDamaged, sqlite3.DatabaseError) as error:
                 if not fresh or not catalogs.is_damage(error):
                     raise
+                known = wanted or recorded_sources(folder, _readable_meta(folder))
+                if known is None:
+                    raise InputError(
+                        f"the index in '{folder}' is damaged, and does not say which folder it was built from; "
+                        "name it: rag build FOLDER --fresh"
+                    ) from error
                 _set_aside(folder)
-                return run()
+                return run(known)
     except sqlite3.DatabaseError as error:
         if catalogs.is_damage(error):
             raise catalogs.damaged(folder / catalogs.FILE, error) from error
@@ -82,18 +89,29 @@ def build_index(
 
 def recorded_sources(folder: Path, meta: dict[str, str]) -> Path | None:
     """The folder an index was built from; kept relative to the index, so that both can be moved together."""
-    return Path(os.path.normpath(folder.resolve() / meta["sources"])) if "sources" in meta else None
+    relative = meta.get("sources") or _remembered(folder)
+    return Path(os.path.normpath(folder.resolve() / relative)) if relative else None
 
 
 def sources_of(settings: Settings) -> Path:
     """The folder of documents in force: the settings', else the one the index was built from, else ./seeds."""
-    if settings.sources is not None:
-        return settings.sources
+    return settings.sources or recorded_sources(settings.index, _readable_meta(settings.index)) or DEFAULT_SOURCES
+
+
+def _readable_meta(folder: Path) -> dict[str, str]:
+    """What the catalogue says of itself; nothing where it cannot be read."""
     try:
-        with Catalog.open(settings.index) as catalog:
-            return recorded_sources(settings.index, catalog.meta()) or DEFAULT_SOURCES
+        with Catalog.open(folder) as catalog:
+            return catalog.meta()
     except (IndexMissing, IndexDamaged, sqlite3.DatabaseError):
-        return DEFAULT_SOURCES
+        return {}
+
+
+def _remembered(folder: Path) -> str | None:
+    try:
+        return (folder / SOURCES_FILE).read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def index_status(settings: Settings) -> dict[str, Any]:
@@ -168,6 +186,10 @@ class _Build:
             f"{self.root}{self.folder}{moved}".encode()
         except UnicodeEncodeError as error:
             raise InputError(f"the path of '{self.root}' or '{self.folder}' is not valid UTF-8; rename the folder") from error
+        if moved == os.curdir:
+            raise InputError(
+                f"the index cannot be kept in the folder of documents itself; name another: --index '{self.root}/index'"
+            )
         generation = catalog.generation()
         if meta and not self.fresh and "format" in meta:
             check_manifest(meta, self.encoder, self.settings)
@@ -177,6 +199,7 @@ class _Build:
 
         self.tell(Progress("listing", 0, 0))
         listed, unusable = list_files(self.root, self.folder)
+        self._remember_sources(moved)
         self.skipped = {source: (Listed(source, -1, -1), reason) for source, reason in unusable.items()}
         resumable = not self.fresh and meta.get("staging") == json.dumps(built_by)
         staged = catalog.unstage(listed if resumable else ())
@@ -184,7 +207,8 @@ class _Build:
 
         live = catalog.files()
         added, changed, touched = self._read(listed, live, staged, salt)
-        removed = [source for source in live if source not in {file.source for file in listed} - self.skipped.keys()]
+        staying = {file.source for file in listed} - self.skipped.keys()
+        removed = [source for source in live if source not in staying]
         embedded = self._embed()
         news = {**built_by, "sources": moved}
         skipped = sorted(self.skipped.values(), key=lambda item: item[0].source)
@@ -197,10 +221,10 @@ class _Build:
             or known != {file.source: reason for file, reason in skipped}
         ):
             generation += rows_changed
-            self._publish(removed, touched, skipped, {**news, "generation": str(generation)}, rows_changed)
+            self._publish(removed, touched, skipped, {**news, "generation": str(generation)})
         elif not dense.whole(self.folder, meta):
             with catalog.transaction():
-                dense.write(self.folder, self.catalog, generation)
+                self._renew_dense(generation)
         documents, chunks = catalog.counts()
         return BuildReport(
             sources=str(self.root),
@@ -224,19 +248,18 @@ class _Build:
         added: list[str] = []
         changed: list[str] = []
         touched: list[Listed] = []
+        new = [file for file in listed if self.fresh or live.get(file.source, ())[:2] != (file.size, file.mtime_ns)]
         known = {} if self.fresh else self.catalog.skipped()
-        for i, file in enumerate(listed):
-            self.tell(Progress("reading", i, len(listed), file.source))
-            before = live.get(file.source)
-            if not self.fresh and before and before[:2] == (file.size, file.mtime_ns):
-                continue
+        for i, file in enumerate(new):
             size, mtime, reason = known.get(file.source, (None, None, ""))
-            if (size, mtime) == (file.size, file.mtime_ns) and reason.startswith(LASTING):
+            if (size, mtime) == (file.size, file.mtime_ns) and not reason.startswith(RETRIED):
                 self.skipped[file.source] = (file, reason)
                 continue
+            self.tell(Progress("reading", i, len(new), file.source))
+            before = live.get(file.source)
             if file.source not in staged:
                 try:
-                    document = read_document(self.root, file, int(self.settings.max_file_mb * 2**20))
+                    document = read_document(self.root, file, int(self.settings.max_file_mb * 2**20), self.settings.file_seconds)
                 except Unreadable as error:
                     self.skipped[file.source] = (file, str(error))
                     continue
@@ -246,7 +269,7 @@ class _Build:
                 chunks = chunk_document(document, self.encoder.tokenize, self.settings.chunk_tokens)
                 self.catalog.stage(document, chunks, self.encoder.fingerprint + salt)
             (changed if before else added).append(file.source)
-        self.tell(Progress("reading", len(listed), len(listed)))
+        self.tell(Progress("reading", len(new), len(new)))
         return added, changed, touched
 
     def _embed(self) -> int:
@@ -270,18 +293,35 @@ class _Build:
         touched: Sequence[Listed],
         skipped: Sequence[tuple[Listed, str]],
         meta: dict[str, str],
-        rows_changed: bool,
     ) -> None:
         self.tell(Progress("publishing", 0, 1))
         with self.catalog.transaction():
             self.catalog.publish_rows(removed, touched, skipped)
             self.catalog.set_meta(meta)
-            if rows_changed or not dense.whole(self.folder, self.catalog.meta()):
-                dense.write(self.folder, self.catalog, int(meta["generation"]))
-        dense.remove_others(self.folder, int(meta["generation"]))
+            self._renew_dense(int(meta["generation"]))
+        dense.remove_others(self.folder, self.catalog.meta())
         self.catalog.db.execute("PRAGMA busy_timeout = 200")  # a question being answered is not waited for
         self.catalog.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.tell(Progress("publishing", 1, 1))
+
+    def _renew_dense(self, generation: int) -> None:
+        """Inside a transaction: write the FAISS file anew where it is missing, damaged, or far behind the catalogue."""
+        meta = self.catalog.meta()
+        whole = dense.whole(self.folder, meta)
+        if not whole and "faiss_sha256" in meta:
+            log.warning("'%s' was missing or damaged; it is written again from the catalogue", self.folder / dense.file_name(meta))
+        if not whole or dense.is_behind(self.catalog, meta):
+            dense.write(self.folder, self.catalog, generation)
+
+    def _remember_sources(self, moved: str) -> None:
+        if _remembered(self.folder) == moved:
+            return
+        try:
+            (self.folder / SOURCES_FILE).write_bytes(moved.encode())
+        except OSError as error:
+            raise RagError(
+                f"the index in '{self.folder}' could not be written: {error.strerror}; the index as it was still answers"
+            ) from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rag import fulltext
 from rag.catalog import Catalog
 from rag.dense import DenseIndex
 from rag.embeddings import Vectors
@@ -30,12 +31,12 @@ def retrieve(
     """
     among = catalog.chunk_ids(sources) if sources is not None else None
     cosine = dict(dense.search(vector, candidates, among))
-    bm25 = dict(catalog.search_text(question, candidates, among))
+    bm25 = dict(fulltext.search(catalog, question, candidates, among))
     if by_words_alone := [number for number in bm25 if number not in cosine]:
         cosine.update(dense.search(vector, len(by_words_alone), by_words_alone))
     top = max(bm25.values(), default=0.0) or 1.0
     fused = {number: bm25.get(number, 0.0) / top + COSINE_WEIGHT * similarity for number, similarity in cosine.items()}
     best = sorted(fused, key=lambda number: (-fused[number], number))[:limit]
     chunks = catalog.chunks(best)
-    rarity = catalog.rarity(question)
+    rarity = fulltext.rarity(catalog, question)
     return [Hit(number, chunks[number], fused[number], cosine[number], rarity) for number in best if number in chunks]

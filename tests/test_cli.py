@@ -148,7 +148,8 @@ def test_a_terminal_of_ascii_is_no_crash(place: Path) -> None:
         (["ask", "x" * 3000], 2, "3000 characters"),
         (["ask", b"caf\xe9"], 2, "not valid UTF-8"),
         (["ask", "x", "--threshold", "2"], 2, "threshold"),
-        (["ask", "x", "--threshold", "often"], 2, "--threshold"),
+        (["ask", "x", "--threshold", "often"], 2, "'often' is no number"),
+        (["ask", "x", "--threshold", "nan"], 2, "threshold"),
         (["ask", "x", "--index", "nowhere"], 2, "build one: rag build"),
         (["ask", "-", "--index", "nowhere"], 2, "build one: rag build"),
         (["ask", "x", "--index", "bad"], 1, "rag build --fresh"),
@@ -235,6 +236,30 @@ def test_output_that_nobody_reads_is_no_traceback(place: Path) -> None:
     done = subprocess.run([RAG, "status"], cwd=place, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("status >&-", 0),
+        ("-h >&-", 0),
+        ("build files >&- 2>&-", 0),
+        ("ask - <&- >&-", 0),
+        ("verify - <&- >&-", 2),
+        ("ask '' <&- >&- 2>&-", 2),
+    ],
+)
+def test_a_closed_stream_leads_nowhere(built: Workplace, command: str, code: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{RAG} {command}"],
+        cwd=built.index.parent,
+        env={name: value for name, value in os.environ.items() if not name.startswith("RAG_")},
+        input=b"",
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert (done.stdout, done.stderr.count(b"\n")) == (b"", int(command.startswith("verify")))
 
 
 def test_output_that_cannot_be_written_is_one_line(place: Path) -> None:

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import pytest
 from conftest import BAKERY, LIGHTHOUSE, TRAIN, CountingEncoder, Workplace, as_ordinary_user
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rag.assistant import Assistant
 from rag.catalog import FILE, Catalog
 from rag.dense import DenseIndex
 from rag.documents import DETECTION_BYTES
-from rag.embeddings import open_encoder
+from rag.embeddings import MiniLM, open_encoder
 from rag.errors import IndexBusy, IndexDamaged, IndexMismatch, IndexMissing, InputError, RagError
-from rag.index import build_index, index_status
+from rag.index import build_index, index_status, sources_of
 from rag.settings import Settings
 from rag.types import Answer, Progress
 
@@ -56,20 +58,46 @@ def test_an_unchanged_build_embeds_nothing_and_keeps_the_generation(built: Workp
     assert (report.embedded, report.generation) == (0, 1)
 
 
-def test_an_unchanged_build_opens_no_document(built: Workplace) -> None:
-    opened: list[str] = []
+@contextmanager
+def noting_opened(place: Workplace) -> Iterator[set[str]]:
+    """The names of the documents that are opened meanwhile."""
+    opened: set[str] = set()
     watching = True
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:  # a hook cannot be taken off again
-        if watching and event == "open":
-            opened.append(str(arguments[0]))
+        if watching and event == "open" and Path(str(arguments[0])).is_relative_to(place.sources):
+            opened.add(Path(str(arguments[0])).name)
 
     sys.addaudithook(watch)
-    built.build()
-    built.write("new.txt", BRIDGE)
-    built.build()
+    yield opened
     watching = False
-    assert {Path(name).name for name in opened if Path(name).is_relative_to(built.sources)} == {"new.txt"}
+
+
+def test_an_unchanged_build_opens_no_document_and_reads_no_text(built: Workplace) -> None:
+    with Catalog.open(built.index, create=True) as catalog:
+        catalog.db.execute("DELETE FROM texts")
+    with noting_opened(built) as opened:
+        assert built.build().unchanged == 3
+        assert opened == set()
+        built.write("new.txt", BRIDGE)
+        built.build()
+    assert opened == {"new.txt"}
+
+
+def test_a_reason_that_lasts_is_not_looked_into_again_and_one_that_may_pass_is(built: Workplace) -> None:
+    contents = {"a.bin": b"\0" * 50, "b.txt": b"", "c.txt": b"word " * 5000, "d.doc": b"\xd0\xcf\x11\xe0\0\0\0", "e.txt": b"text"}
+    for name, content in contents.items():
+        built.write(name, content)
+    (built.sources / "e.txt").chmod(0)
+    with as_ordinary_user():
+        first = built.build(max_file_mb=0.01)
+        with noting_opened(built) as opened:
+            assert built.build(max_file_mb=0.01).skipped == first.skipped
+    assert [item.source for item in first.skipped] == sorted(contents)
+    assert opened == {"e.txt"}
+    (built.sources / "e.txt").chmod(0o600)
+    built.write("a.bin", BRIDGE)
+    assert built.build().added == ("a.bin", "c.txt", "e.txt")
 
 
 def test_an_added_file_is_all_that_is_embedded(built: Workplace) -> None:
@@ -163,6 +191,52 @@ def test_every_file_is_added_or_skipped_exactly_once(empty: Workplace) -> None:
     report = empty.build()
     assert sorted([*report.added, *(item.source for item in report.skipped)]) == sorted([*contents, "g"])
     assert report.added == ("a.txt", "e 😀\n.md")
+
+
+@settings(max_examples=12)
+@given(
+    st.dictionaries(
+        st.sampled_from(["a.txt", "b\n.md", "c 🫖.html", "sub/d.txt", "sub/e.json", "x.pdf", "f.csv", b"caf\xe9.txt"]),
+        st.sampled_from([b"", b"A bridge was built.", b"\0\1", b"<p>x</p>", b"{", b"\xff\xfe", b"a,b\n1,2\n", None]),
+    )
+)
+def test_a_report_lists_every_file_exactly_once(
+    tmp_path_factory: pytest.TempPathFactory, encoder: MiniLM, contents: dict[str | bytes, bytes | None]
+) -> None:
+    place = Workplace(tmp_path_factory.mktemp("hostile"), encoder)
+    place.encoder = StandIn(encoder)
+    for name, content in contents.items():
+        path = place.write(os.fsdecode(name), content or b"")
+        if content is None:
+            path.unlink()
+            os.mkfifo(path)
+    report = place.build()
+    names = {os.fsencode(name).decode("utf-8", "backslashreplace").replace("\\xe9", "\\udce9") for name in contents}
+    assert sorted([*report.added, *(item.source for item in report.skipped)]) == sorted(names)
+    again = place.build()
+    assert (again.added, again.unchanged, again.skipped) == ((), len(report.added), report.skipped)
+
+
+def test_what_ragignore_names_leaves_and_comes_back(built: Workplace) -> None:
+    built.write(".ragignore", "*.txt\n!lighthouse.txt\n")
+    report = built.build()
+    assert (report.removed, report.unchanged, report.skipped) == (("train.txt",), 2, ())
+    assert index_status(Settings.load(index=built.index))["missing"] == []
+    (built.sources / ".ragignore").unlink()
+    assert built.build().added == ("train.txt",)
+
+
+def test_a_ragignore_that_cannot_be_used_is_an_error_and_the_index_is_kept(built: Workplace) -> None:
+    built.write(".ragignore", "caf\xe9".encode("latin-1"))
+    with pytest.raises(InputError, match=r"\.ragignore' cannot be read: it is not UTF-8"):
+        built.build()
+    assert first_source(built, WHEN) == "lighthouse.txt"
+
+
+def test_an_index_in_the_folder_of_documents_itself_is_refused(workplace: Workplace) -> None:
+    workplace.index = workplace.sources
+    with pytest.raises(InputError, match="name another: --index"):
+        workplace.build()
 
 
 def test_one_unreadable_file_does_not_stop_the_build(workplace: Workplace) -> None:
@@ -311,7 +385,9 @@ def test_fresh_embeds_everything_anew_while_the_old_index_answers(built: Workpla
 
 
 @pytest.mark.parametrize("damage", ["deleted", "truncated", "garbage", "of another generation", "empty"])
-def test_a_damaged_faiss_file_changes_no_answer_and_is_written_again(built: Workplace, damage: str) -> None:
+def test_a_damaged_faiss_file_changes_no_answer_and_is_written_again(
+    built: Workplace, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     (file,) = built.index.glob("*.faiss")
     whole = file.read_bytes()
     with built.open() as assistant:
@@ -326,8 +402,15 @@ def test_a_damaged_faiss_file_changes_no_answer_and_is_written_again(built: Work
         )
     with built.open() as assistant:
         assert texts(assistant.ask(WHEN)) == before
+    caplog.clear()
     assert built.build().generation == 1
     assert file.read_bytes() == whole
+    assert [record.getMessage() for record in caplog.records] == [
+        f"'{file}' was missing or damaged; it is written again from the catalogue"
+    ]
+    caplog.clear()
+    built.build()
+    assert caplog.records == []
 
 
 def test_a_faiss_file_is_written_again_also_when_a_file_was_only_touched(built: Workplace) -> None:
@@ -604,6 +687,26 @@ def test_fresh_mends_also_what_is_found_to_be_damaged_halfway(built: Workplace, 
         catalog.db.execute(statement)
     assert built.build(fresh=True).documents == 3
     assert first_source(built, WHEN) == "lighthouse.txt"
+
+
+@pytest.mark.parametrize("damage", ["garbage", "one page", "a garbled schema"])
+def test_fresh_after_damage_takes_the_folder_that_was_indexed(built: Workplace, damage: str) -> None:
+    file = built.index / FILE
+    file.write_bytes(DAMAGE[damage](file.read_bytes()))
+    assert sources_of(Settings.load(index=built.index)) == built.sources
+    report = build_index(index=built.index, encoder=built.encoder, fresh=True)
+    assert (Path(report.sources), report.documents) == (built.sources, 3)
+
+
+def test_fresh_after_damage_that_does_not_know_the_folder_asks_for_it_and_touches_nothing(built: Workplace) -> None:
+    (built.index / ".sources").unlink()
+    file = built.index / FILE
+    file.write_bytes(b"garbage" * 1000)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"name it: rag build FOLDER --fresh"):
+            build_index(index=built.index, encoder=built.encoder, fresh=True)
+    assert file.read_bytes() == b"garbage" * 1000
+    assert built.build(fresh=True).documents == 3
 
 
 def test_an_index_that_is_missing_is_an_error_with_the_remedy(workplace: Workplace) -> None:
