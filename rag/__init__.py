@@ -10,16 +10,19 @@ if TYPE_CHECKING:
     from rag.assistant import Assistant, answer
     from rag.errors import RagError
     from rag.index import build_index
+    from rag.library import Library
     from rag.settings import Settings
-    from rag.types import Answer, BuildReport, Quote
+    from rag.types import Answer, BuildReport, Hit, Quote
 
-__all__ = ["Answer", "Assistant", "BuildReport", "Quote", "RagError", "Settings", "answer", "build_index"]
+__all__ = ["Answer", "Assistant", "BuildReport", "Hit", "Library", "Quote", "RagError", "Settings", "answer", "build_index"]
 __version__ = "0.1.0"
 
 _HOME = {
     "Answer": "rag.types",
     "Assistant": "rag.assistant",
     "BuildReport": "rag.types",
+    "Hit": "rag.types",
+    "Library": "rag.library",
     "Quote": "rag.types",
     "RagError": "rag.errors",
     "Settings": "rag.settings",

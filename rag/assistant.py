@@ -5,7 +5,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -14,16 +15,19 @@ from typing import Any
 from rag import catalog as catalogs
 from rag.catalog import Catalog
 from rag.dense import DenseIndex
-from rag.embeddings import Encoder, open_encoder
+from rag.embeddings import Encoder, Vectors, open_encoder
 from rag.errors import IndexMissing, InputError
-from rag.index import DEFAULT_SOURCES, check_manifest, recorded_sources
+from rag.followup import complete
+from rag.index import check_manifest, sources_of
 from rag.quotes import make_quote
 from rag.reader import ExtractiveReader, Reader
 from rag.render import answer_text
 from rag.retrieval import retrieve
 from rag.select import agreement, choose, short_answer
 from rag.settings import Settings
-from rag.types import Answer, Document, Hit, Quote, Span
+from rag.types import Answer, Document, Hit, Quote, Span, Stage
+
+Watch = Callable[[Stage], None]
 
 LONGEST_QUESTION = 2000  # characters; the encoder reads 256 tokens
 NEAREST = 3  # passages shown, as no answer, when the files don't say
@@ -40,6 +44,7 @@ class Assistant:
         self.dense = dense
         self._inode = catalog.path.stat().st_ino
         self._turn = threading.Lock()
+        self._counted = (-1, 0)  # generation, its passages
 
     @classmethod
     def open(cls, settings: Settings | None = None, **values: Any) -> "Assistant":
@@ -56,7 +61,8 @@ class Assistant:
         return cls(settings, encoder, reader, catalog, dense)
 
     def close(self) -> None:
-        self.catalog.close()
+        with self._turn:  # a question that is being answered is answered
+            self.catalog.close()
 
     def __enter__(self) -> "Assistant":
         return self
@@ -67,14 +73,37 @@ class Assistant:
     @property
     def sources(self) -> Path:
         """The folder that quotes are checked against."""
-        return self.settings.sources or recorded_sources(self.settings.index, self.catalog.meta()) or DEFAULT_SOURCES
+        return sources_of(self.settings)
 
-    def ask(self, question: str, files: Sequence[str] | None = None) -> Answer:
+    def ask(
+        self, question: str, files: Sequence[str] | None = None, history: Sequence[Answer] = (), watch: Watch | None = None
+    ) -> Answer:
         """Answer one question from the files, or from those that `files` names (relative paths or patterns such as "*.md").
 
-        Raises InputError for an empty or over-long question and for a file that is not indexed.
+        `history` holds the earlier answers of the conversation, oldest first: with them a follow-up is completed to the
+        question that is answered (`Answer.understood`). `watch` is told each stage as it is done; raising Stopped there ends
+        the answering. Raises InputError for an empty or over-long question, for no files and for a file that is not indexed.
         """
         question = check_question(question)
+        understood = complete(question, history) if history else question
+        with self._reading():
+            answer = self._ask(understood, self._named(files), watch)
+        return answer if understood == question else answer.model_copy(update={"question": question, "understood": understood})
+
+    def search(self, question: str, files: Sequence[str] | None = None, limit: int = 10) -> list[Hit]:
+        """The `limit` passages found for a question, best first, unread: retrieval alone.
+
+        Raises InputError as `ask` does, and for a `limit` under 1.
+        """
+        question = check_question(question)
+        if limit < 1:
+            raise InputError(f"limit={limit}: search for at least 1 passage")
+        with self._reading():
+            return self._retrieve(question, self.encoder.encode([question])[0], self._named(files), limit)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """This thread's turn at the newest generation of the index, in one snapshot of it."""
         with self._turn:
             self._renew()
             try:
@@ -82,9 +111,21 @@ class Assistant:
                     if self.catalog.generation() != self.dense.generation:
                         check_manifest(self.catalog.meta(), self.encoder, self.settings)
                         self.dense = DenseIndex.open(self.settings.index, self.catalog)
-                    return self._ask(question, files)
+                    yield
             except sqlite3.DatabaseError as error:
                 raise catalogs.damaged(self.catalog.path, error) from error
+
+    def _named(self, files: Sequence[str] | None) -> list[str] | None:
+        """The indexed files that are asked; None for all. Naming none is an error: answering from all would surprise."""
+        if files is None:
+            return None
+        if not files:
+            raise InputError("files=[] names no file; name files or patterns, or leave files out to ask all of them")
+        return _matching(files, self.catalog.files())
+
+    def _retrieve(self, question: str, vector: Vectors, names: Sequence[str] | None, limit: int) -> list[Hit]:
+        candidates = max(self.settings.candidates, limit)
+        return retrieve(question, vector, self.catalog, self.dense, candidates=candidates, limit=limit, sources=names)
 
     def _renew(self) -> None:
         """Open the catalogue again when a rebuild has put another file in its place."""
@@ -97,22 +138,24 @@ class Assistant:
             self.catalog, self.dense = _open_index(self.settings, self.encoder)
             self._inode = inode
 
-    def _ask(self, question: str, files: Sequence[str] | None) -> Answer:
+    def _count(self, names: Sequence[str] | None) -> int:
+        """Passages in these files; those of all files are counted once for each generation."""
+        if names is not None:
+            return len(self.catalog.chunk_ids(names))
+        if self._counted[0] != self.dense.generation:
+            self._counted = self.dense.generation, self.catalog.counts()[1]
+        return self._counted[1]
+
+    def _ask(self, question: str, names: Sequence[str] | None, watch: Watch | None) -> Answer:
+        tell = watch or _nobody
         marks = [time.perf_counter()]
-        names = _matching(files, self.catalog.files()) if files else None
         vector = self.encoder.encode([question])[0]
         marks.append(time.perf_counter())
-        hits = retrieve(
-            question,
-            vector,
-            self.catalog,
-            self.dense,
-            candidates=self.settings.candidates,
-            limit=self.settings.passages,
-            sources=names,
-        )
+        hits = self._retrieve(question, vector, names, self.settings.passages)
+        if watch is not None:
+            watch(Stage("searched", self._count(names)))
         marks.append(time.perf_counter())
-        spans = self.reader.read(question, hits, self.catalog.joined) if hits else []
+        spans = self.reader.read(question, hits, self.catalog.joined, lambda done: tell(Stage("read", done))) if hits else []
         marks.append(time.perf_counter())
         threshold = self.reader.threshold if self.settings.threshold is None else self.settings.threshold
         # The best span decides whether the files answer: the probability was fitted for it, not for the likeliest of many.
@@ -122,6 +165,7 @@ class Assistant:
         answered = bool(quotes)
         nearest = () if answered else self._quote(spans[:NEAREST] or _whole(hits[:NEAREST]))[0]
         marks.append(time.perf_counter())
+        tell(Stage("quoted", len(quotes)))
         stages = ("embed", "retrieve", "read", "quote")
         timings = {stage: marks[i + 1] - marks[i] for i, stage in enumerate(stages)}
         draft = Answer(
@@ -144,6 +188,7 @@ class Assistant:
         quotes: list[Quote] = []
         rejected: list[str] = []
         documents: dict[str, Document | None] = {}
+        sources = self.sources if spans else Path()
         for span in spans:
             if span.source not in documents:
                 documents[span.source] = self.catalog.document(span.source)
@@ -152,8 +197,12 @@ class Assistant:
             if document is None or not inside or not 0 <= span.start < span.end <= len(document.text):
                 rejected.append(f"{span.source}, characters {span.start}–{span.end}: not in the catalogue")
                 continue
-            quotes.append(make_quote(document, self.sources, span))
+            quotes.append(make_quote(document, sources, span))
         return tuple(quotes), tuple(rejected)
+
+
+def _nobody(_: Stage) -> None:
+    """Watches nothing."""
 
 
 def _open_index(settings: Settings, encoder: Encoder) -> tuple[Catalog, DenseIndex]:

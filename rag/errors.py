@@ -6,7 +6,8 @@ RagError
 ├── IndexMismatch    the index was built by another encoder, chunking or format
 ├── IndexDamaged     the catalogue cannot be read
 ├── IndexBusy        another build holds the lock
-└── ModelError       model weights are missing, or are not the ones that were tested
+├── ModelError       model weights are missing, or are not the ones that were tested
+└── Stopped          whoever watches a question being answered has ended it
 """
 
 
@@ -36,3 +37,10 @@ class IndexBusy(RagError):
 
 class ModelError(RagError):
     """Model weights are missing, or are not the ones that were tested."""
+
+
+class Stopped(RagError):
+    """Whoever watches a question being answered has ended it."""
+
+    def __init__(self, message: str = "stopped") -> None:
+        super().__init__(message)

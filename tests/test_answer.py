@@ -1,7 +1,7 @@
 """Asking: what an Answer holds, which files it is from, and that it follows the index."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import rag
 from rag.assistant import LONGEST_QUESTION, Assistant
-from rag.errors import IndexMissing, InputError
+from rag.errors import IndexMissing, InputError, RagError, Stopped
 from rag.quotes import verify_answer
-from rag.types import Answer
+from rag.types import Answer, Stage
 
 WHEN = "When was the lighthouse at Skerry Point lit for the first time?"
 BRIDGE = "The stone bridge at Hallow was opened in 1911.\n\nIt carries two lanes and a tramway.\n"
@@ -204,6 +204,149 @@ def test_a_name_with_the_signs_of_a_pattern_is_found_as_it_is(empty: Workplace) 
     empty.build()
     with empty.open() as assistant:
         assert assistant.ask(WHEN, ["notes [old]*.txt"]).files == ("notes [old]*.txt",)
+
+
+def test_naming_no_file_is_an_error_not_a_question_to_all(built: Workplace) -> None:
+    with built.open() as assistant:
+        for ask in (assistant.ask, assistant.search):
+            with pytest.raises(InputError, match=r"files=\[\] names no file; .* leave files out to ask all"):
+                ask(WHEN, [])
+
+
+# --- follow-ups -------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_history_a_question_is_asked_as_it_is(invested: Answer) -> None:
+    assert invested.question == "How much has Amazon invested in Anthropic?"
+    assert invested.understood == ""
+
+
+def test_a_follow_up_is_answered_as_it_was_understood(
+    assistant: Assistant, invested: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done with a completed question; how it is completed has tests of its own."""
+    asked: list[tuple[str, list[Answer]]] = []
+
+    def complete(question: str, history: Sequence[Answer]) -> str:
+        asked.append((question, list(history)))
+        return "Who is the CEO of AWS?"
+
+    monkeypatch.setattr("rag.assistant.complete", complete)
+    followed = assistant.ask(" And who leads it? ", history=[invested])
+    assert asked == [("And who leads it?", [invested])]
+    assert (followed.question, followed.understood) == ("And who leads it?", "Who is the CEO of AWS?")
+    alone = assistant.ask("Who is the CEO of AWS?")
+    same = {"question": alone.question, "understood": "", "timings": alone.timings}
+    assert followed.model_copy(update=same) == alone
+    assert verify_answer(followed, SEEDS) == []
+
+
+def test_a_question_that_stands_alone_is_asked_as_it_is_whatever_came_before(assistant: Assistant, invested: Answer) -> None:
+    question = "Who is the chief executive officer of Amazon Web Services?"
+    answer = assistant.ask(question, history=[invested])
+    assert (answer.question, answer.understood) == (question, "")
+    assert answer.model_copy(update={"timings": {}}) == assistant.ask(question).model_copy(update={"timings": {}})
+
+
+# --- watching ---------------------------------------------------------------------------------------------------------
+
+
+def test_whoever_watches_is_told_each_stage(assistant: Assistant) -> None:
+    seen: list[Stage] = []
+    answer = assistant.ask("How much has Amazon invested in Anthropic?", watch=seen.append)
+    read = [stage.passages for stage in seen if stage.name == "read"]
+    assert seen[0] == Stage("searched", assistant.catalog.counts()[1])
+    assert seen[-1] == Stage("quoted", len(answer.quotes))
+    assert [stage.name for stage in seen[1:-1]] == ["read"] * len(read)
+    assert len(read) > 1
+    assert read == sorted(set(read))
+    assert read[-1] == min(assistant.settings.passages, assistant.catalog.counts()[1])
+
+
+def test_the_passages_searched_are_those_of_the_files_asked_and_of_the_newest_index(built: Workplace) -> None:
+    seen: list[Stage] = []
+    with built.open() as assistant:
+        assistant.ask(WHEN, ["train.txt"], watch=seen.append)
+        assert seen[0] == Stage("searched", len(assistant.catalog.chunk_ids(["train.txt"])))
+        seen.clear()
+        built.write("bridge.txt", BRIDGE)
+        built.build()
+        assistant.ask(WHEN, watch=seen.append)
+        assert seen[0] == Stage("searched", assistant.catalog.counts()[1])
+
+
+def test_watching_changes_nothing(assistant: Assistant, invested: Answer) -> None:
+    watched = assistant.ask(invested.question, watch=lambda _: None)
+    assert watched.model_copy(update={"timings": invested.timings}) == invested
+
+
+@pytest.mark.parametrize("at", ["searched", "read", "quoted"])
+def test_one_who_watches_may_stop_and_the_next_question_is_answered(assistant: Assistant, invested: Answer, at: str) -> None:
+    seen: list[str] = []
+
+    def stop(stage: Stage) -> None:
+        seen.append(stage.name)
+        if stage.name == at:
+            raise Stopped
+
+    with pytest.raises(Stopped, match="stopped"):
+        assistant.ask(invested.question, watch=stop)
+    assert seen.count(at) == 1
+    assert seen[-1] == at
+    assert assistant.ask(invested.question).model_copy(update={"timings": invested.timings}) == invested
+
+
+def test_a_stop_lets_the_one_who_waits_go_on(assistant: Assistant, invested: Answer) -> None:
+    reached, stop = threading.Event(), threading.Event()
+    ended: list[BaseException] = []
+
+    def watch(stage: Stage) -> None:
+        reached.set()
+        assert stop.wait(60)
+        raise Stopped
+
+    def ask() -> None:
+        try:
+            assistant.ask(invested.question, watch=watch)
+        except RagError as error:
+            ended.append(error)
+
+    stopped = threading.Thread(target=ask)
+    waiting: list[Answer] = []
+    waits = threading.Thread(target=lambda: waiting.append(assistant.ask(invested.question)))
+    stopped.start()
+    assert reached.wait(60)
+    waits.start()
+    stop.set()
+    stopped.join(60)
+    waits.join(60)
+    assert isinstance(ended[0], Stopped)
+    assert waiting[0].short == invested.short
+
+
+# --- searching --------------------------------------------------------------------------------------------------------
+
+
+def test_search_finds_passages_and_reads_none(assistant: Assistant, invested: Answer) -> None:
+    hits = assistant.search(invested.question, limit=5)
+    assert len(hits) == 5
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert any("$8 billion" in hit.chunk.text for hit in hits)
+    text = (SEEDS / hits[0].chunk.source).read_bytes().decode()
+    assert text[hits[0].chunk.start : hits[0].chunk.end] == hits[0].chunk.text
+
+
+def test_search_keeps_to_the_named_files_and_to_its_limit(built: Workplace) -> None:
+    with built.open() as assistant:
+        assert {hit.chunk.source for hit in assistant.search(WHEN, ["*.md"])} == {"town/bakery.md"}
+        assert len(assistant.search(WHEN, limit=1)) == 1
+        assert len(assistant.search(WHEN, limit=1000)) == assistant.catalog.counts()[1]
+        with pytest.raises(InputError, match="limit=0: search for at least 1 passage"):
+            assistant.search(WHEN, limit=0)
+        with pytest.raises(InputError, match="the question is empty"):
+            assistant.search(" ")
+        with pytest.raises(InputError, match="no indexed file matches"):
+            assistant.search(WHEN, ["nothing.txt"])
 
 
 # --- following the index ----------------------------------------------------------------------------------------------

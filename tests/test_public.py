@@ -15,7 +15,8 @@ HEAVY = ["torch", "transformers", "sentence_transformers", "faiss", "numpy", "gr
 
 
 def test_the_public_names_are_these() -> None:
-    assert rag.__all__ == ["Answer", "Assistant", "BuildReport", "Quote", "RagError", "Settings", "answer", "build_index"]
+    classes = ["Answer", "Assistant", "BuildReport", "Hit", "Library", "Quote", "RagError", "Settings"]
+    assert rag.__all__ == [*classes, "answer", "build_index"]
 
 
 def test_every_public_name_can_be_imported_and_is_listed() -> None:

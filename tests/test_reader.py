@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from rag import Assistant
 from rag.embeddings import MiniLM
-from rag.reader import ExtractiveReader
+from rag.errors import Stopped
+from rag.reader import READ_AT_ONCE, ExtractiveReader
 from rag.types import Chunk, Hit, Span
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "recorded_answers.json").read_text())
@@ -89,6 +90,23 @@ def test_an_answer_over_a_border_is_read_with_its_neighbour(reader: ExtractiveRe
     spans = reader.read("Where does the ferry to Holm sail from?", [Hit(7, right, 1.0, 0.5, {})], joined)
     assert asked == [right]
     assert "platform nine" in whole[slice(*spans[0].answers[0])]
+
+
+def test_reading_is_told_as_it_goes_and_may_be_ended(reader: ExtractiveReader) -> None:
+    texts = [f"{FERRY} Timetable {i}." for i in range(2 * READ_AT_ONCE + 1)]
+    told: list[int] = []
+    watched = reader.read("When does the ferry sail?", hits(texts), alone, told.append)
+    assert told == [READ_AT_ONCE, 2 * READ_AT_ONCE, 2 * READ_AT_ONCE + 1]
+    assert watched == reader.read("When does the ferry sail?", hits(texts), alone)
+
+    def end(done: int) -> None:
+        told.append(done)
+        raise Stopped
+
+    told.clear()
+    with pytest.raises(Stopped):
+        reader.read("When does the ferry sail?", hits(texts), alone, end)
+    assert told == [READ_AT_ONCE]
 
 
 def test_evidence_does_not_overlap(assistant: Assistant) -> None:
