@@ -1,21 +1,35 @@
-"""The chat: a page that shows Answers, and nothing else. Answering is `rag.assistant`, markup is `rag.render`.
+"""The chat: a page that shows Answers, and nothing else. Answering is `rag.assistant`, markup is `rag.render` and
+`rag.source_view`, what the page does by itself is `app.js`.
 
-    python app.py [--index DIR] [--sources DIR] [--host 127.0.0.1] [--port N]
+    python app.py [--index DIR] [--sources DIR] [--host 127.0.0.1] [--port N] [--auth]
 
-Brings the index up to date, then serves on loopback only. The page is one HTML component that holds the conversation, not a
-Markdown one: a quote is data, and so is a question. Programs call the same server as `/answer` (`gradio_client`).
+Brings the index up to date, then serves on loopback, or with a password to other machines. The page is one HTML component:
+nothing passes through Markdown, for a quote is data, and so is a question. The conversation is kept by the browser, which
+sends what a question needs of it; the server keeps nothing. What programs may call is in `rag.endpoints`.
 """
 
 import argparse
+import queue
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from rag.catalog import Catalog
-from rag.errors import IndexMissing, InputError, RagError
-from rag.render import answer_html, escape, notice_html, turn_html
-from rag.serving import LocalOnly, free_port, is_loopback, stay_offline
+from rag.conversation import Conversation, record_feedback, to_markdown
+from rag.errors import IndexMissing, InputError, RagError, Stopped
+from rag.library import Library
+from rag.quotes import file_state
+from rag.render import answer_html, notice_html, sentence, stages_text, welcome_html
+from rag.serving import Login, check_host, free_port, guards, is_loopback, read_login, stay_offline
+from rag.source_view import documents_html, more_html, report_html, source_html
+from rag.suggest import suggest
+from rag.types import Answer, BuildReport, Document, Progress, Quote, Skipped, Stage
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -23,168 +37,321 @@ if TYPE_CHECKING:
     from rag.assistant import Assistant
 
 HERE = Path(__file__).parent
+NOT_ENCRYPTED = (
+    "The connection is not encrypted: on a network that others share, put a reverse proxy with TLS or an SSH tunnel before it."
+)
+AUTH_HELP = (
+    "ask everyone for a user and a password, from RAG_USER and RAG_PASSWORD or typed at the start (never an argument: others on "
+    "this machine could read it). Whoever signs in can ask, add and remove documents. " + NOT_ENCRYPTED
+)
 SHOWN_SKIPS = 10  # `rag status` lists all
+SHOWN_DOCUMENTS = 200  # in the page's list; the search box finds the others
 
-# Each question is offered only where the file that answers it is indexed.
-EXAMPLES = {
-    "003_e600a97b08ae6589.txt": "How much has Amazon invested in Anthropic?",
-    "000_99ce329eb7de0c16.txt": "Who is the CEO of AWS?",
-    "004_fb0b073f51697533.txt": "What is Trainium2 designed for?",
-}
-
-TOP = '<header class="top"><span class="name">Folio</span><span class="where">offline, on this machine</span></header>'
-# What the page does by itself. A question leaves its box at once, so that the next one can be typed (Gradio reads the box some
-# moments after Enter, when it may hold more); an example asks itself; "Copy" takes a quote with its place. What is new stands
-# at the top; where there is a keyboard one can type on, and on a phone the answer is not covered by one.
-BEHAVIOUR = """
-const box = () => document.querySelector('#question textarea');
-const send = (event) => {
-  event.preventDefault();
-  event.stopPropagation();
-  const question = box().value;
-  if (!question.trim()) return;
-  box().value = '';
-  box().dispatchEvent(new Event('input', {bubbles: true}));
-  trigger('click', {question});
-};
-document.addEventListener('keydown', (event) => {
-  if (event.target === box() && event.key === 'Enter' && !event.shiftKey && !event.isComposing) send(event);
-}, true);
-document.addEventListener('click', (event) => {
-  if (event.target.closest('#question button')) send(event);
-}, true);
-element.addEventListener('click', async (event) => {
-  const button = event.target.closest('button');
-  if (button?.classList.contains('example')) trigger('click', {question: button.textContent});
-  if (!button?.classList.contains('copy')) return;
-  const figure = button.closest('figure');
-  const place = figure.querySelector('.place').textContent.replace(/ (?=(page|lines?) )/, ', ');
-  await navigator.clipboard.writeText(`“${figure.querySelector('blockquote').textContent}” — ${place}`);
-  button.textContent = 'Copied';
-  setTimeout(() => { button.textContent = 'Copy'; }, 1600);
-});
-watch('value', () => {
-  const turn = element.querySelector('.turn:last-of-type');
-  if (!turn) return;
-  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  turn.scrollIntoView({block: 'start', behavior: calm ? 'auto' : 'smooth'});
-  if (matchMedia('(pointer: fine)').matches) box().focus({preventScroll: true}); else box().blur();
-});
+PAGE = """
+<header class="top">
+  <h1 class="name">Folio</h1><span class="where">offline, on this machine</span>
+  <nav aria-label="Folio">
+    <button type="button" data-do="new">New</button>
+    <button type="button" data-do="history">History</button>
+    <button type="button" data-do="documents">Documents</button>
+  </nav>
+</header>
+<section class="thread" role="log" aria-live="polite" aria-label="Answers"></section>
+<form class="composer">
+  <ul class="chips" aria-label="Asked in these documents only" hidden></ul>
+  <div class="box">
+    <textarea rows="1" aria-label="Your question" placeholder="Ask your files"></textarea>
+    <button type="submit" aria-label="Ask"></button>
+  </div>
+</form>
+<dialog class="panel">
+  <button type="button" class="close" data-do="close" aria-label="Close"></button>
+  <div data-part="source" data-label="Source"></div>
+  <div data-part="documents" data-label="Documents">
+    <header><h2>Documents</h2><p class="count"></p></header>
+    <label class="drop"><input type="file" multiple> <span><strong>Choose files</strong> or drop them here</span></label>
+    <div class="job" role="status"></div>
+    <input type="search" class="search" placeholder="Find a document" aria-label="Find a document" hidden>
+    <p class="hint">Tick documents to ask only in them.</p>
+    <ul class="entries" aria-label="Documents"></ul>
+    <p class="rest"></p>
+    <footer>
+      <button type="button" class="job-button" data-do="update">Update</button>
+      <button type="button" class="job-button" data-do="rebuild">Rebuild everything</button>
+    </footer>
+  </div>
+  <div data-part="history" data-label="History">
+    <header><h2>History</h2><p>Kept in this browser only.</p></header>
+    <ul class="conversations"></ul>
+  </div>
+</dialog>
 """
-# Gradio's send button is an icon without a name.
-NAME_BUTTON = "() => document.querySelector('#question button')?.setAttribute('aria-label', 'Ask')"
 
-Turn = tuple[str, str | None]  # a question and the HTML said to it; None while it is being answered
+
+class Asked(BaseModel):
+    """A question as the page sends it. `ask` is the page's own number for it."""
+
+    ask: str
+    question: str
+    files: list[str]  # asked only in these; all when empty
+    history: list[Answer]
+
+
+class Opened(BaseModel):
+    """A quote whose file is to be shown; `at`: more of it, up to or from this character."""
+
+    quote: Quote
+    at: int | None = None
+    earlier: bool = False
+
+
+class Listing(BaseModel):
+    """Which documents to list."""
+
+    search: str
+    chosen: list[str]
+
+
+class Rated(BaseModel):
+    """An answer that a person found good, or not."""
+
+    answer: Answer
+    good: bool
+
+
+class Uploaded(BaseModel):
+    """A file that the page has transferred: its own name, and where Gradio put it."""
+
+    name: str
+    path: Path
+
+
+class Job(BaseModel):
+    """Work on the documents. `job` is the page's own number for it."""
+
+    job: str
+    work: Literal["add", "update", "rebuild"]
+    files: list[Uploaded] = []
+
+
+Message = dict[str, Any]  # to the page's script, as JSON
 
 
 def page(assistant: "Assistant") -> "gr.Blocks":
     """The chat over an open assistant."""
     import gradio as gr
-    from gradio.events import api
+    from gradio.utils import get_upload_folder
 
+    from rag import endpoints
     from rag.assistant import LONGEST_QUESTION
 
-    def greet() -> str:
-        return thread_html([], assistant)
+    library = Library(assistant)
+    stopped: deque[str] = deque(maxlen=1000)  # questions whose answer is no longer wanted
 
-    def ask(turns: list[Turn], event: gr.EventData) -> Iterator[tuple[str, list[Turn]]]:
-        question = str(event._data["question"])
-        waiting: list[Turn] = [*turns, (question, None)]
-        yield thread_html(waiting, assistant), waiting
-        done: list[Turn] = [*turns, (question, said(question, assistant))]
-        yield thread_html(done, assistant), done
+    def ask(event: gr.EventData) -> Iterator[Message]:
+        """Answer a question: its stages as they are done, then the answer, or why there is none."""
+        asked = Asked.model_validate(event._data)
+        stages: list[Stage] = []
 
-    def give_up(turns: list[Turn]) -> tuple[str, list[Turn]]:
-        failed = notice_html("That went wrong; the terminal that runs Folio says why. Ask again, or restart it.")
-        turns = [(question, body or failed) for question, body in turns]
-        return thread_html(turns, assistant), turns
+        def work(tell: Callable[[Stage], None]) -> Answer:
+            def watch(stage: Stage) -> None:
+                if asked.ask in stopped:
+                    raise Stopped("stopped")
+                tell(stage)
 
-    def answer(question: str, files: list[str] | None = None) -> dict[str, Any]:
-        """Answer a question from the files, all or those named; returns the Answer as JSON."""
+            return assistant.ask(asked.question, asked.files or None, asked.history, watch)
+
         try:
-            return assistant.ask(question, files or None).model_dump(mode="json")
+            for step in steps(work):
+                if isinstance(step, Stage):
+                    stages.append(step)
+                    yield {"ask": asked.ask, "stages": stages_text(stages)}
+                else:
+                    yield {"ask": asked.ask, "html": answer_html(step, stages), "answer": step.model_dump(mode="json")}
+        except Stopped:
+            yield {"ask": asked.ask, "html": notice_html("stopped")}
         except RagError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            yield {"ask": asked.ask, "html": notice_html(str(error))}
 
+    def manage(event: gr.EventData) -> Iterator[Message]:
+        """Add files, or build the index: progress, then the report."""
+        wanted = Job.model_validate(event._data)
+
+        def work(tell: Callable[[Progress], None]) -> tuple[BuildReport, tuple[Skipped, ...], tuple[str, ...]]:
+            if wanted.work != "add":
+                return library.rebuild(fresh=wanted.work == "rebuild", progress=tell), (), ()
+            check_uploads(wanted.files, Path(get_upload_folder()))
+            try:
+                added = library.add([(file.name, file.path) for file in wanted.files], progress=tell)
+            finally:
+                for file in wanted.files:
+                    file.path.unlink(missing_ok=True)
+            return added.report, added.refused, added.names
+
+        try:
+            for step in steps(work):
+                if isinstance(step, Progress):
+                    yield {"job": wanted.job, "stage": step.stage, "done": step.done, "total": step.total, "source": step.source}
+                else:
+                    yield {"job": wanted.job, "html": report_html(*step)}
+        except RagError as error:
+            yield {"job": wanted.job, "html": notice_html(str(error))}
+
+    # What the page's script calls by name; each takes and returns JSON.
+
+    def welcome() -> Message:
+        with Catalog.open(assistant.settings.index) as catalog:
+            files = catalog.counts()[0]
+            folder = assistant.sources
+            return {"html": welcome_html(folder.name or str(folder), files, suggest(catalog))}
+
+    def show_source(opened: Opened) -> Message:
+        with Catalog.open(assistant.settings.index) as catalog:
+            document = catalog.document(opened.quote.source)
+        if opened.at is not None:
+            return {"html": more_html(opened.quote, document, opened.at, earlier=opened.earlier)}
+        state = file_state(assistant.sources, document) if document is not None else "missing"
+        return {"html": source_html(opened.quote, document, state)}
+
+    def list_documents(listing: Listing) -> Message:
+        entries = library.entries()
+        found = [entry for entry in entries if listing.search.casefold() in f"{entry.source}\n{entry.title}".casefold()]
+        shown = found[:SHOWN_DOCUMENTS]
+        return {
+            "html": documents_html(shown, listing.chosen),
+            "sources": [entry.source for entry in shown],
+            "total": len(entries),
+            "found": len(found),
+            "passages": sum(entry.passages for entry in entries),
+            "folder": assistant.sources.name or str(assistant.sources),
+            "stale": any(entry.state in ("changed", "new", "missing") for entry in entries),
+        }
+
+    def remove(source: str) -> Message:
+        return {"html": report_html(library.remove(source))}
+
+    def open_conversation(conversation: Conversation) -> Message:
+        with Catalog.open(assistant.settings.index) as catalog:
+            turns = [current(answer, catalog, assistant.sources) for answer in conversation.turns]
+        return {"turns": [{"html": answer_html(turn), "answer": turn.model_dump(mode="json")} for turn in turns]}
+
+    def export(conversation: Conversation) -> Message:
+        return {"markdown": to_markdown(conversation), "json": conversation.model_dump_json(indent=2)}
+
+    def rate(rated: Rated) -> Message:
+        record_feedback(assistant.settings.index, rated.answer, rated.good)
+        return {"text": "Thank you. Noted on this machine only."}
+
+    def stop(number: str) -> Message:
+        stopped.append(number)
+        return {}
+
+    settings = assistant.settings
     blocks: gr.Blocks
-    with gr.Blocks(title="Folio", analytics_enabled=False, fill_width=True) as blocks:
-        gr.HTML(TOP, elem_id="top", apply_default_css=False)
-        thread = gr.HTML(elem_id="thread", apply_default_css=False, js_on_load=BEHAVIOUR)
-        with gr.Row(elem_id="composer"):
-            gr.Textbox(
-                label="Your question",
-                placeholder="Ask your files",
-                show_label=False,
-                container=False,
-                lines=1,
-                max_lines=6,
-                max_length=LONGEST_QUESTION,
-                autofocus=True,
-                submit_btn=True,
-                elem_id="question",
-            )
-        turns = gr.State([])
-        # Questions asked while one is being answered wait their turn.
+    # An upload that nobody took over leaves after an hour.
+    with gr.Blocks(title="Folio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
+        chat = gr.HTML(
+            html_template=PAGE,
+            js_on_load=(HERE / "app.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            elem_id="folio",
+            server_functions=[
+                called(welcome),
+                called(stop, str),
+                called(remove, str),
+                called(show_source, Opened),
+                called(list_documents, Listing),
+                called(open_conversation, Conversation),
+                called(export, Conversation),
+                called(rate, Rated),
+            ],
+            limits={
+                "question": LONGEST_QUESTION,
+                "files": settings.upload_files,
+                "megabytes": settings.upload_mb,
+                "file_megabytes": settings.max_file_mb,
+            },
+        )
+        # Progress comes by a component of its own: while files are read, questions are answered.
+        jobs = gr.HTML(
+            html_template="<i></i>",
+            js_on_load="watch('value', () => document.dispatchEvent(new CustomEvent('folio:job', {detail: props.value})))",
+            apply_default_css=False,
+            elem_id="jobs",
+        )
         private: Any = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
-        blocks.load(greet, outputs=thread, **private)
-        blocks.load(None, js=NAME_BUTTON, **private)
-        asked = thread.click(ask, turns, [thread, turns], **private)
-        asked.failure(give_up, turns, [thread, turns], **private)
-        api(answer, api_name="answer", api_description="Answer a question from the files, with verified quotes.")
+        asking = chat.ask(ask, None, chat, **private)
+        asking.failure(None, js="() => document.dispatchEvent(new CustomEvent('folio:ask-failed'))", **private)
+        managing = chat.manage(manage, None, jobs, **private)
+        managing.failure(None, js="() => document.dispatchEvent(new CustomEvent('folio:job-failed'))", **private)
+        endpoints.add(assistant)
     return blocks
 
 
-def said(question: str, assistant: "Assistant") -> str:
-    """What the assistant says to a question, as HTML; a foreseen failure is a sentence with its remedy."""
-    try:
-        return answer_html(assistant.ask(question))
-    except RagError as error:
-        return notice_html(sentence(error))
+def steps(work: Callable[[Callable[[Any], None]], Any]) -> Iterator[Any]:
+    """What `work` tells while it runs in a thread of its own, as it comes, then what it returns; raises what it raises."""
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    finished = object()
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work, told.put)
+        working.add_done_callback(lambda _: told.put(finished))
+        while (step := told.get()) is not finished:
+            yield step
+        yield working.result()
 
 
-def thread_html(turns: Sequence[Turn], assistant: "Assistant") -> str:
-    """The conversation, or before the first question what this is and over which files; screen readers read what is added."""
-    pending = notice_html("Reading the files …", "pending")
-    content = "".join(turn_html(question, body or pending) for question, body in turns) or welcome_html(assistant)
-    return f'<div class="thread" role="log" aria-live="polite" aria-label="Answers">{content}</div>'
+def called(function: Callable[..., Message], kind: Any = None) -> Callable[[Any], Message]:
+    """A function as the page's script calls it: with JSON of this kind, and a foreseen failure told as a sentence."""
+
+    def call(data: Any) -> Message:
+        try:
+            return function() if kind is None else function(TypeAdapter(kind).validate_python(data))
+        except ValidationError as error:
+            return {"problem": f"This was kept by another version of Folio and cannot be used: {error.errors()[0]['msg']}."}
+        except RagError as error:
+            return {"problem": sentence(str(error))}
+
+    call.__name__ = function.__name__  # under which the script calls it
+    return call
 
 
-def welcome_html(assistant: "Assistant") -> str:
-    """The page before the first question: name, one line, examples that the indexed files answer."""
-    try:
-        with Catalog.open(assistant.settings.index) as catalog:
-            files = catalog.files()
-    except RagError as error:
-        return f'<div class="welcome"><h1>Folio</h1>{notice_html(sentence(error))}</div>'
-    folder = f"<strong>{escape(assistant.sources.name or str(assistant.sources))}</strong>"
-    if not files:
-        line = f"No file in {folder} is indexed yet. Put documents there and run <code>rag build</code>."
-    else:
-        count = f"the {len(files)} files" if len(files) > 1 else "the one file"
-        line = f"Ask {count} in {folder}. Every answer is quoted from them, and every quote is checked."
-    examples = "".join(
-        f'<li><button type="button" class="example">{escape(question)}</button></li>'
-        for source, question in EXAMPLES.items()
-        if source in files
-    )
-    listed = f'<ul class="examples" aria-label="Example questions">{examples}</ul>' if examples else ""
-    return f'<div class="welcome"><h1>Folio</h1><p>{line}</p>{listed}</div>'
+def check_uploads(files: Sequence[Uploaded], folder: Path) -> None:
+    """Raise InputError unless each file was put into `folder` by an upload: a request could name any file of this machine."""
+    for file in files:
+        if not (file.path.is_file() and file.path.resolve().is_relative_to(folder.resolve())):
+            raise InputError(f"'{file.name}' has not been transferred; choose it again")
 
 
-def sentence(error: RagError) -> str:
-    """An error's message as a sentence."""
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
+def current(answer: Answer, catalog: Catalog, sources: Path) -> Answer:
+    """An answer kept from before, with its quotes' states looked up anew."""
+    documents: dict[str, Document | None] = {}
+
+    def look(quote: Quote) -> Quote:
+        if quote.source not in documents:
+            documents[quote.source] = catalog.document(quote.source)
+        document = documents[quote.source]
+        if document is None:
+            return quote.model_copy(update={"state": "missing"})
+        state = "changed" if document.sha256 != quote.sha256 else file_state(sources, document)
+        return quote.model_copy(update={"state": state})
+
+    looked = {"quotes": tuple(map(look, answer.quotes)), "nearest": tuple(map(look, answer.nearest))}
+    return answer.model_copy(update=looked)
 
 
-def serve(assistant: "Assistant", host: str, port: int) -> "gr.Blocks":
-    """Serve the chat in the background on a loopback address; returns the running page."""
+def serve(assistant: "Assistant", host: str, port: int, login: Login | None = None, names: Sequence[str] = ()) -> "gr.Blocks":
+    """Serve the chat in the background; returns the running page.
+
+    `login` is asked of everyone; `names` are host names to serve under besides this machine's own.
+    """
     stay_offline()
     import gradio as gr
-    from starlette.middleware import Middleware
+
+    from rag import endpoints
 
     font = gr.themes.Font
     blocks = page(assistant)
+    programs = endpoints.Endpoints(assistant)
     blocks.launch(
         server_name=f"[{host}]" if ":" in host else host,
         server_port=port,
@@ -192,17 +359,22 @@ def serve(assistant: "Assistant", host: str, port: int) -> "gr.Blocks":
         quiet=True,
         share=False,
         ssr_mode=False,
-        mcp_server=False,
+        mcp_server=False,  # `programs` has one
         run_history=False,
         enable_monitoring=False,
         pwa=False,
         inbrowser=False,
         footer_links=[],
         theme=gr.themes.Base(font=[font("system-ui"), font("sans-serif")], font_mono=[font("monospace")]),  # no web fonts
-        css_paths=[HERE / "app.css"],
         favicon_path=HERE / "app.svg",
-        head='<meta name="color-scheme" content="light dark">',
-        app_kwargs={"middleware": [Middleware(LocalOnly)]},
+        max_file_size=int(assistant.settings.max_file_mb * 2**20),
+        # Not by css_paths: Gradio rewrites rules on their way and breaks what it does not know, such as :is(a, b).
+        head=f'<meta name="color-scheme" content="light dark"><style>{(HERE / "app.css").read_text(encoding="utf-8")}</style>',
+        app_kwargs={
+            "middleware": guards(blocks, assistant.settings.upload_mb, host, login, names),
+            "routes": programs.routes,
+            "lifespan": programs.lifespan,
+        },
     )
     return blocks
 
@@ -212,13 +384,15 @@ def run(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="app.py", description="Chat with your own files: every answer is quoted from them.")
     parser.add_argument("--index", type=Path, metavar="DIR", help="folder of the index (default: ./index)")
     parser.add_argument("--sources", type=Path, metavar="DIR", help="folder of documents (default: the index's own, else ./seeds)")
-    parser.add_argument("--host", default="127.0.0.1", help="loopback address to serve on (default: 127.0.0.1)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: 127.0.0.1); others need --auth")
     parser.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 7860; 0: any free one)")
+    parser.add_argument("--auth", action="store_true", help=AUTH_HELP)
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another name to serve under, as behind a reverse proxy"
+    )
     options = parser.parse_args(arguments)
-    if not is_loopback(options.host):
-        raise InputError(
-            f"host '{options.host}' is open to other machines, and there is no sign-in yet; use 127.0.0.1 (the default)"
-        )
+    login = read_login(options.auth)
+    check_host(options.host, options.allow_host, login)
     port = free_port(options.host, options.port)
     stay_offline()
 
@@ -236,7 +410,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
         print("\n".join([*skipped[:SHOWN_SKIPS], *lines[-2:]]), flush=True)
     with Assistant.open(settings) as assistant:
         assistant.encoder.encode(["a first question is slower"])  # loads the weights
-        blocks = serve(assistant, options.host, port)
+        blocks = serve(assistant, options.host, port, login, options.allow_host)
+        if not is_loopback(options.host):
+            print(f"\nOther machines reach it at http://{gethostname()}:{port}. {NOT_ENCRYPTED}", flush=True)
         print(f"\nFolio is at {str(blocks.local_url).rstrip('/')} (Ctrl+C ends it)", flush=True)
         blocks.block_thread()
 

@@ -7,9 +7,11 @@ and control characters (terminal escapes, bidirectional overrides) are made visi
 import html
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from pathlib import PurePosixPath
 
-from rag.types import Answer, Quote
+from rag.types import Answer, Quote, Stage
 
 REFUSAL = "The files don't say."
 
@@ -135,9 +137,13 @@ def one_line(text: str) -> str:
 
 def citation(quote: Quote) -> str:
     """ "notes/plan.txt, line 4" """
+    return f"{visible(quote.source)}, {where(quote)}"
+
+
+def where(quote: Quote) -> str:
+    """ "page 3, lines 4–5" """
     lines = f"line {quote.line_start}" if quote.line_start == quote.line_end else f"lines {quote.line_start}–{quote.line_end}"
-    place = f"{one_line(quote.place)}, " if quote.place else ""
-    return f"{visible(quote.source)}, {place}{lines}"
+    return f"{one_line(quote.place)}, {lines}" if quote.place else lines
 
 
 def warning(quote: Quote) -> str:
@@ -195,35 +201,92 @@ def escape(text: str) -> str:
     return html.escape(visible(text), quote=True)
 
 
-def turn_html(question: str, body: str) -> str:
-    """One question of a chat with what was said to it; `body` is HTML from this module."""
-    return f'<section class="turn"><h2 class="question" dir="auto">{escape(" ".join(question.split()))}</h2>{body}</section>'
+def sentence(text: str) -> str:
+    """A message as a sentence: with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
 
 
-def notice_html(text: str, kind: str = "problem") -> str:
-    """A sentence of the program itself in place of an answer: a failure with its remedy, or that it is reading."""
-    return f'<p class="notice {kind}">{escape(text)}</p>'
+def notice_html(text: str) -> str:
+    """A sentence of the program itself in place of an answer, such as a failure with its remedy."""
+    return f'<p class="notice problem">{escape(sentence(text))}</p>'
 
 
-def answer_html(answer: Answer) -> str:
-    """The answer for the chat: escaped throughout; the only markup is ours."""
+def welcome_html(folder: str, files: int, suggestions: Iterable[str]) -> str:
+    """The page before the first question: name, one line, questions that the files answer."""
+    named = f"<strong>{escape(folder)}</strong>"
+    if files:
+        count = f"the {files:,} documents" if files > 1 else "the one document"
+        line = f"Ask {count} in {named}. Every answer is quoted from them, and every quote is checked."
+    else:
+        line = f"No document in {named} is indexed yet."
+    examples = "".join(
+        f'<li><button type="button" class="example" data-do="example">{escape(one_line(question))}</button></li>'
+        for question in suggestions
+    )
+    listed = f'<ul class="examples" aria-label="Suggested questions">{examples}</ul>' if examples else ""
+    add = "" if files else '<button type="button" class="main" data-do="documents">Add documents</button>'
+    return f'<div class="welcome"><h1>Folio</h1><p>{line}</p>{listed}{add}</div>'
+
+
+def stages_text(stages: Sequence[Stage]) -> str:
+    """ "34 passages searched · 16 read · 3 quoted": how far answering has come."""
+    counts = {stage.name: stage.passages for stage in stages}  # of a stage told of twice the later count
+    return " · ".join(f"{count:,} {'passages ' if i == 0 else ''}{name}" for i, (name, count) in enumerate(counts.items()))
+
+
+def answer_html(answer: Answer, stages: Sequence[Stage] = ()) -> str:
+    """The answer for the chat: escaped throughout; the only markup is ours. Buttons name what they do in `data-do`."""
     body = _answered_html(answer) if answer.answered else _refusal_html(answer)
     facts = [f"{answer.confidence:.0%} sure"] if answer.answered else []
     if answer.files is not None:
         facts.append(f"asked in {', '.join(answer.files)}")
+    if stages:
+        facts.append(stages_text(stages))
     if "total" in answer.timings:
         facts.append(f"{answer.timings['total'] * 1000:.0f} ms")
     footer = "".join(f"<span>{escape(fact)}</span>" for fact in facts)
-    return f'<article class="answer{"" if answer.answered else " refused"}">{body}<footer>{footer}</footer></article>'
+    kind = "answer" if answer.answered else "answer refused"
+    return (
+        f'<article class="{kind}">{_understood_html(answer)}{body}<footer><p class="facts">{footer}</p>'
+        '<div class="rate" role="group" aria-label="Was this answer right?">'
+        '<button type="button" class="good" data-do="good" aria-label="Good answer" aria-pressed="false"></button>'
+        '<button type="button" class="bad" data-do="bad" aria-label="Bad answer" aria-pressed="false"></button>'
+        '<span class="thanks" role="status"></span></div></footer></article>'
+    )
+
+
+def _understood_html(answer: Answer) -> str:
+    """How a question that leaned on the conversation was understood, with a button to correct it."""
+    if not answer.understood:
+        return ""
+    return (
+        f'<p class="understood">Understood as: <q dir="auto">{escape(one_line(answer.understood))}</q>'
+        ' <button type="button" data-do="edit">Edit</button></p>'
+    )
 
 
 def _answered_html(answer: Answer) -> str:
     """The short answer in large type (unless it is the whole first quote), then the quotes that carry it."""
     short = " ".join((answer.short or "").split())
     said = short and short != " ".join(answer.quotes[0].text.split())
-    head = f'<p class="short" dir="auto">{escape(short)}</p>' if said else ""
-    quotes = "".join(_quote_html(quote, marked=True) for quote in answer.quotes)
+    files = answer.agreement.sides[0].files if answer.agreement else ()
+    head = f'<p class="short" dir="auto">{escape(short)}{_cites_html(answer, files)}</p>' if said else ""
+    quotes = "".join(_quote_html(quote, number, marked=True) for number, quote in enumerate(answer.quotes, 1))
     return f'{head}{_agreement_html(answer)}<div class="quotes">{quotes}</div>'
+
+
+def _cites_html(answer: Answer, files: Sequence[str]) -> str:
+    """Numbers of the quotes from these files (of the first quote without any), each opening its quote in its file."""
+    numbers = [n for n, quote in enumerate(answer.quotes, 1) if quote.source in files] or [1]
+    return "".join(f" {_cite_html(answer.quotes[number - 1], number)}" for number in numbers)
+
+
+def _cite_html(quote: Quote, number: int) -> str:
+    label = f"Quote {number}: show in {citation(quote)}"
+    return (
+        f'<button type="button" class="cite" data-do="source" data-quote="{number - 1}" aria-label="{escape(label)}" '
+        f'title="{escape(citation(quote))}">{number}</button>'
+    )
 
 
 def _agreement_html(answer: Answer) -> str:
@@ -233,7 +296,7 @@ def _agreement_html(answer: Answer) -> str:
     if answer.agreement.agree:
         return f'<p class="agreement">{escape(agreement_text(answer))}</p>'
     sides = "".join(
-        f'<li><strong dir="auto">{html.escape(one_line(side.answer))}</strong> <bdi class="files">'
+        f'<li><strong dir="auto">{html.escape(one_line(side.answer))}</strong>{_cites_html(answer, side.files)} <bdi class="files">'
         f"{html.escape(one_line(', '.join(side.files)))}</bdi></li>"
         for side in answer.agreement.sides
     )
@@ -246,26 +309,38 @@ def _refusal_html(answer: Answer) -> str:
     if not answer.nearest:
         return head
     passages = f"{len(answer.nearest)} nearest passages" if len(answer.nearest) > 1 else "Nearest passage"
+    quotes = "".join(_quote_html(quote, number, marked=False) for number, quote in enumerate(answer.nearest, 1))
     return (
-        f'{head}<details class="nearest"><summary>{passages} — not an answer</summary>'
-        f'<div class="quotes">{"".join(_quote_html(quote, marked=False) for quote in answer.nearest)}</div></details>'
+        f'{head}<details class="nearest"><summary>{passages} — not an answer</summary><div class="quotes">{quotes}</div></details>'
     )
 
 
-def _quote_html(quote: Quote, *, marked: bool) -> str:
+def _quote_html(quote: Quote, number: int, *, marked: bool) -> str:
     """A quote with its place. `dir="auto"` and `<bdi>` keep a right-to-left text from reordering what stands around it."""
     text = "".join(
         f"<mark>{html.escape(part)}</mark>" if on and marked else html.escape(part) for part, on in pieces(quote)
     ).strip()
-    lines = str(quote.line_start) if quote.line_start == quote.line_end else f"{quote.line_start}–{quote.line_end}"
-    place = f"{'lines' if quote.line_start != quote.line_end else 'line'} {lines}"
-    place = f"<bdi>{escape(one_line(quote.place))}</bdi>, {place}" if quote.place else place
-    title = one_line(quote.title)
-    titled = f'<bdi class="title">{html.escape(title)}</bdi>' if title and not quote.source.endswith(quote.title) else ""
-    laid_out = " laid-out" if INDENTED.search(quote.text) else ""
-    flag = f'<p class="stale">{escape(warning(quote).capitalize())}.</p>' if quote.state != "current" else ""
+    titled = title_html(quote.title, quote.source)
+    laid_out = " laid-out" if quote.header or INDENTED.search(quote.text) else ""
+    flag = f'<p class="stale">{escape(sentence(warning(quote)))}</p>' if quote.state != "current" else ""
     return (
-        f'<figure class="quote {quote.state}"><blockquote class="words{laid_out}" dir="auto">{text}</blockquote>{flag}'
-        f'<figcaption><span class="place"><bdi class="source">{escape(quote.source)}</bdi> <span class="line">{place}</span></span>'
-        f'{titled}<button type="button" class="copy" aria-label="Copy quote and source">Copy</button></figcaption></figure>'
+        f'<figure class="quote {quote.state}">{header_html(quote)}'
+        f'<blockquote class="words{laid_out}" dir="auto">{text}</blockquote>{flag}'
+        f'<figcaption>{_cite_html(quote, number)}<span class="place"><bdi class="source">{escape(quote.source)}</bdi> '
+        f'<bdi class="line">{escape(where(quote))}</bdi></span>{titled}'
+        f'<span class="actions"><button type="button" data-do="source" data-quote="{number - 1}">Show in file</button>'
+        '<button type="button" class="copy" data-do="copy" aria-label="Copy quote and source">Copy</button></span>'
+        "</figcaption></figure>"
     )
+
+
+def title_html(title: str, source: str) -> str:
+    """A document's title; "" where it is but the file's name."""
+    if not one_line(title) or title in (PurePosixPath(source).name, PurePosixPath(source).stem):
+        return ""
+    return f'<bdi class="title">{escape(one_line(title))}</bdi>'
+
+
+def header_html(quote: Quote) -> str:
+    """The header row of the table that the quoted row stands in; "" for a quote that is no row."""
+    return f'<p class="header-row" dir="auto">{escape(quote.header.strip())}</p>' if quote.header.strip() else ""

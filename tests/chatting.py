@@ -45,6 +45,7 @@ def running_chat(sources: Path, index: Path) -> Iterator[Chat]:
                 break
         else:
             raise AssertionError(f"app.py ended before it was serving:\n{said}")
+        patience.cancel()
         yield Chat(found.group(), sources, index, said)
     finally:
         patience.cancel()

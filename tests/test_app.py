@@ -1,12 +1,12 @@
-"""The chat's server: the endpoint for programs, what it refuses, and how it starts and fails."""
+"""The chat's server: what programs may call, how it starts and fails, and the small functions behind the page."""
 
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 import app
-from rag import serving
-from rag.assistant import Assistant
-from rag.errors import IndexMissing, InputError
+from rag.catalog import Catalog
+from rag.errors import InputError
 from rag.index import build_index
 from rag.quotes import verify_answer
 from rag.types import Answer
@@ -52,6 +51,7 @@ def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, ROOT / "app.py", *arguments],
         env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
         timeout=120,
@@ -92,11 +92,71 @@ def test_program_gets_errors_as_sentences(client: Client, question: str, files: 
     assert "Traceback" not in str(raised.value)
 
 
-def test_only_answer_is_offered_to_programs(client: Client) -> None:
+def test_these_endpoints_are_offered_to_programs_and_no_others(client: Client) -> None:
     offered = client.view_api(return_format="dict", print_info=False)
     assert isinstance(offered, dict)
-    assert list(offered["named_endpoints"]) == ["/answer"]
+    assert list(offered["named_endpoints"]) == ["/answer", "/search", "/list_documents"]
     assert not offered["unnamed_endpoints"]
+    for endpoint in offered["named_endpoints"].values():
+        assert endpoint["description"]
+    parameters = {parameter["parameter_name"]: parameter for parameter in offered["named_endpoints"]["/search"]["parameters"]}
+    assert list(parameters) == ["question", "files", "limit"]
+    assert parameters["limit"]["parameter_default"] == 10
+
+
+def test_program_searches_and_lists(client: Client, chat: Chat) -> None:
+    found = client.predict("Project Rainier", limit=3, api_name="/search")["passages"]
+    assert len(found) == 3
+    for passage in found:
+        text = (chat.sources / passage["source"]).read_bytes().decode()
+        assert text[passage["start"] : passage["end"]] == passage["text"]
+    listed = client.predict(api_name="/list_documents")
+    assert [entry["source"] for entry in listed["documents"]] == sorted(path.name for path in chat.sources.iterdir())
+    some = client.predict(files=["00[01]*"], limit=1, api_name="/list_documents")
+    assert (some["total"], len(some["documents"])) == (2, 1)
+    with pytest.raises(AppError, match="limit: input should be less than or equal to 100, not 101"):
+        client.predict("Project Rainier", limit=101, api_name="/search")
+
+
+def test_any_program_asks_by_plain_http(client: Client, chat: Chat) -> None:
+    question = "How much has Amazon invested in Anthropic?"
+    with httpx.Client(base_url=chat.address, trust_env=False, timeout=60) as http:
+        response = http.post("/api/answer", json={"question": question})
+        assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+        answer = Answer.model_validate_json(response.content)
+        assert verify_answer(answer, chat.sources) == []
+        by_client = ask(client, question)
+        assert (answer.short, answer.quotes) == (by_client.short, by_client.quotes)
+        assert http.post("/api/list_documents").json()["total"] == 5
+        assert len(http.post("/api/search", json={"question": question, "limit": 2}).json()["passages"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "sentence"),
+    [
+        ("answer", b"{}", 400, "question: missing required argument"),
+        ("answer", b'{"question": ""}', 400, "the question is empty; type one"),
+        ("answer", b'{"question": {}}', 400, "question: input should be a valid string, not {}"),
+        ("answer", b'{"question": "\\ud800"}', 400, "not valid UTF-8"),
+        ("answer", b'{"question": "Who?", "files": []}', 400, "files=[] names no file"),
+        ("answer", b'{"question": "Who?", "files": [5]}', 400, "files.0: input should be a valid string, not 5"),
+        ("answer", b'{"question": "Who?", "more": 1}', 400, "more: unexpected keyword argument, not 1"),
+        ("search", b'{"question": "Who?", "limit": "many"}', 400, "limit: input should be a valid integer"),
+        ("answer", b"", 400, "question: missing required argument"),
+        ("answer", b"[1]", 400, "the body is no JSON object"),
+        ("answer", b"{", 400, "the body is no JSON"),
+        ("answer", b"\xff", 400, "the body is no JSON"),
+        ("answer", b"[" * 100_000, 400, "the body is no JSON"),
+        ("remove", b"{}", 404, "there is no 'remove'; there are answer, search, list_documents"),
+    ],
+)
+def test_plain_http_gets_errors_as_sentences(chat: Chat, name: str, body: bytes, status: int, sentence: str) -> None:
+    response = httpx.post(f"{chat.address}/api/{name}", content=body, trust_env=False)
+    assert response.status_code == status
+    (key, said), *more = response.json().items()
+    assert (key, more) == ("error", [])
+    assert sentence in said
+    assert "\n" not in said
 
 
 def test_running_chat_sees_a_rebuilt_index(client: Client, chat: Chat) -> None:
@@ -114,51 +174,18 @@ def test_running_chat_sees_a_rebuilt_index(client: Client, chat: Chat) -> None:
     assert not ask(client, question).answered
 
 
-# --- for this machine only ---
-
-
-def test_page_refuses_other_names_and_forbids_other_sources(chat: Chat) -> None:
-    address = chat.address
-    with httpx.Client(trust_env=False) as http:
-        page = http.get(address)
-        assert page.status_code == 200
-        assert "default-src 'self'" in page.headers["content-security-policy"]
-        elsewhere = http.get(address, headers={"host": "files.example:80"})
-        assert elsewhere.status_code == 403
-        assert elsewhere.text == "Folio answers on this machine only.\n"
-        for origin in ("https://files.example", "null"):
-            assert http.post(f"{address}/gradio_api/upload", headers={"origin": origin}).status_code == 403
-        assert http.get(address, headers={"origin": address}).status_code == 200
-        assert http.get(address, headers={"host": address.replace("http://127.0.0.1", "localhost")}).status_code == 200
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.org", "localhost.example.org", ""])
-def test_other_hosts_are_refused(host: str) -> None:
-    with pytest.raises(InputError, match=r"open to other machines.*127\.0\.0\.1"):
-        app.run(["--host", host])
-
-
-def test_ports(tmp_path: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        taken = other.getsockname()[1]
-        with pytest.raises(InputError, match=f"port {taken} on 127.0.0.1 is taken"):
-            serving.free_port("127.0.0.1", taken)
-    with pytest.raises(InputError, match="port 99999"):
-        serving.free_port("127.0.0.1", 99999)
-    assert serving.free_port("127.0.0.1", 0) > 0
-    assert serving.FIRST_PORT <= serving.free_port("127.0.0.1", None) < serving.FIRST_PORT + 100
-
-
 # --- failures are sentences ---
 
 
 def test_terminal_tells_failures_in_one_line(tmp_path: Path) -> None:
     refused = start("--host", "0.0.0.0")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("app.py: host '0.0.0.0' is open to other machines")
+    assert refused.stderr.startswith("app.py: host '0.0.0.0' is open to other machines; add --auth")
     assert refused.stderr.count("\n") == 1
+    unknown = start("--auth")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "set RAG_USER and RAG_PASSWORD" in unknown.stderr
+    assert unknown.stderr.count("\n") == 1
     missing = start("--sources", str(tmp_path / "none"), "--index", str(tmp_path / "index"), "--port", "0")
     assert (missing.returncode, missing.stdout) == (2, "")
     assert str(tmp_path / "none") in missing.stderr
@@ -172,27 +199,65 @@ def test_index_of_another_kind_names_the_remedy(built: Any) -> None:
     assert "rag build --fresh" in other.stderr
 
 
-def test_chat_tells_failures_as_sentences(built: Any) -> None:
-    with built.open() as assistant:
-        (built.index / "catalog.sqlite").unlink(missing_ok=True)
-        for file in built.index.iterdir():
-            file.unlink()
-        said = app.said("When does the bakery open?", assistant)
-        assert 'class="notice problem"' in said
-        assert "rag build" in said
-        assert "rag build" in app.thread_html([], assistant)
-    with pytest.raises(IndexMissing):
-        Assistant.open(built.open().settings)
+def test_help_says_that_a_password_is_no_argument_and_the_connection_open(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app.run(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "from RAG_USER and RAG_PASSWORD or typed at the start" in said
+    assert "The connection is not encrypted" in said
+    assert "SSH tunnel" in said
 
 
-@pytest.mark.parametrize(("source", "question"), app.EXAMPLES.items())
-def test_examples_are_answered_from_their_file(assistant: Assistant, source: str, question: str) -> None:
-    assert source in {quote.source for quote in assistant.ask(question).quotes}
+# --- behind the page ---
 
 
-def test_welcome_offers_only_questions_that_the_files_answer(assistant: Assistant, built: Any, empty: Any) -> None:
-    assert app.welcome_html(assistant).count('class="example"') == 3
-    with built.open() as other:
-        welcome = app.welcome_html(other)
-        assert "the 3 files" in welcome
-        assert "example" not in welcome
+def test_steps_come_as_they_are_told_and_failures_are_raised() -> None:
+    seen: list[int] = []
+    second = threading.Event()
+
+    def work(tell: Callable[[int], None]) -> str:
+        tell(1)
+        assert second.wait(20)  # the first step is out before the work is done
+        tell(2)
+        return "done"
+
+    for step in app.steps(work):
+        seen.append(step)
+        second.set()
+    assert seen == [1, 2, "done"]
+
+    def fail(tell: Callable[[int], None]) -> None:
+        raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        list(app.steps(fail))
+
+
+def test_what_the_page_calls_answers_in_sentences() -> None:
+    def refuse(source: str) -> app.Message:
+        raise InputError(f"no document '{source}'")
+
+    (said,) = app.called(refuse, str)("x").values()
+    assert "document 'x'" in said
+    (said,) = app.called(lambda rated: {}, app.Rated)({"answer": {"question": "?"}, "good": 1}).values()
+    assert "\n" not in said
+
+
+def test_only_files_of_an_upload_are_taken(tmp_path: Path) -> None:
+    uploads = tmp_path / "uploads"
+    (uploads / "a").mkdir(parents=True)
+    (uploads / "a" / "plan.txt").write_text("plan")
+    (tmp_path / "secret.txt").write_text("secret")
+    (uploads / "link.txt").symlink_to(tmp_path / "secret.txt")
+    app.check_uploads([app.Uploaded(name="plan.txt", path=uploads / "a" / "plan.txt")], uploads)
+    for path in ("../secret.txt", "link.txt", "a", "none.txt"):
+        with pytest.raises(InputError, match="'my file' has not been transferred"):
+            app.check_uploads([app.Uploaded(name="my file", path=uploads / path)], uploads)
+
+
+def test_an_answer_kept_from_before_is_looked_up_anew(built: Any) -> None:
+    with built.open() as assistant, Catalog.open(built.index) as catalog:
+        answer = assistant.ask("When was the lighthouse at Skerry Point lit for the first time?")
+        (built.sources / "lighthouse.txt").write_text("Dark.\n")
+        states = {quote.source: quote.state for quote in app.current(answer, catalog, built.sources).quotes}
+    assert states["lighthouse.txt"] == "changed"

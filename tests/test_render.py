@@ -7,14 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.render import REFUSAL, answer_html, answer_text, citation, notice_html, pieces, repair, turn_html, visible
-from rag.types import Agreement, Answer, Quote, Side
+from rag.render import (
+    REFUSAL,
+    answer_html,
+    answer_text,
+    citation,
+    notice_html,
+    pieces,
+    repair,
+    stages_text,
+    visible,
+    welcome_html,
+)
+from rag.types import Agreement, Answer, Quote, Side, Stage
 
 TAGS = {
-    "article", "bdi", "blockquote", "button", "details", "div", "figcaption", "figure", "footer", "h2", "li", "mark", "p",
-    "section", "span", "strong", "summary", "ul",
+    "article", "bdi", "blockquote", "button", "details", "div", "figcaption", "figure", "footer", "li", "mark", "p", "q",
+    "span", "strong", "summary", "ul",
 }  # fmt: skip
-ATTRIBUTES = {"class", "dir", "type", "aria-label"}
+ATTRIBUTES = {"class", "dir", "type", "role", "title", "aria-label", "aria-pressed", "data-do", "data-quote"}
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(1)>\"' onclick='x' </blockquote></article><b>bold</b> "
     "![pixel](http://203.0.113.9/p.png) [link](javascript:alert(1)) **strong** ${alert(1)} {{value}} &lt;i&gt; "
@@ -31,6 +42,7 @@ class Seen(HTMLParser):
         self.attributes: set[str] = set()
         self.open: list[str] = []
         self.quotes: list[str] = []
+        self.buttons: list[dict[str, str | None]] = []
         self.marked = ""
         self.text = ""
         self.feed(markup)
@@ -39,7 +51,10 @@ class Seen(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
-        self.open.append(tag)
+        if tag != "input":  # has no end
+            self.open.append(tag)
+        if tag == "button":
+            self.buttons.append(dict(attrs))
         if tag == "blockquote":
             self.quotes.append("")
 
@@ -84,17 +99,18 @@ def make_answer(*quotes: Quote, question: str = "Who?", short: str | None = None
 )
 def test_any_document_is_text_only(text: str, source: str, title: str, data: st.DataObject) -> None:
     a, b = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))
-    quote = make_quote(text, (a, b), source=source, title=title)
+    quote = make_quote(text, (a, b), source=source, title=title, header=title)
     sides = Agreement(agree=False, sides=(Side(answer=text, files=(source,)), Side(answer=title, files=(text,))))
     for answer in (
-        make_answer(quote, question=text, short=text[a:b] or None, files=(source,), agreement=sides),
+        make_answer(quote, question=text, understood=title, short=text[a:b] or None, files=(source,), agreement=sides),
         make_answer(question=text, answered=False, nearest=(quote,)),
     ):
-        seen = Seen(turn_html(text, answer_html(answer)))
+        seen = Seen(answer_html(answer))
         assert seen.tags <= TAGS
         assert seen.attributes <= ATTRIBUTES
         assert [shown.strip() for shown in seen.quotes] == ["".join(part for part, _ in pieces(quote)).strip()]
     assert not Seen(notice_html(text)).tags - {"p"}
+    assert not Seen(welcome_html(source, 3, [text, title])).tags - {"div", "h1", "p", "strong", "ul", "li", "button"}
 
 
 def test_hostile_document_shows_as_it_is_written() -> None:
@@ -139,7 +155,7 @@ def test_answer_names_file_lines_and_page() -> None:
 
 def test_short_answer_stands_above_unless_it_is_the_whole_quote() -> None:
     quote = make_quote("It opens at six.", (12, 15))
-    assert '<p class="short" dir="auto">six</p>' in answer_html(make_answer(quote, short="six"))
+    assert '<p class="short" dir="auto">six <button' in answer_html(make_answer(quote, short="six"))
     assert 'class="short"' not in answer_html(make_answer(quote, short="It opens at six."))
 
 
@@ -168,10 +184,53 @@ def test_files_that_differ_are_both_shown() -> None:
     sides = (Side(answer="$8 billion", files=("a.txt",)), Side(answer="$4 billion", files=("b.txt",)))
     text = Seen(answer_html(make_answer(*quotes, agreement=Agreement(agree=False, sides=sides)))).text
     assert "The files differ" in text
-    assert "$8 billion a.txt" in text
-    assert "$4 billion b.txt" in text
+    assert "$8 billion 1 a.txt" in text
+    assert "$4 billion 2 b.txt" in text
     agreed = Agreement(agree=True, sides=(Side(answer="six", files=("a.txt", "b.txt")),))
     assert "2 files agree" in Seen(answer_html(make_answer(*quotes, agreement=agreed))).text
+
+
+def test_each_quote_is_numbered_and_opens_its_source() -> None:
+    quotes = make_quote("$8 billion", source="a.txt"), make_quote("$8 B", source="b.txt"), make_quote("$4 billion", source="c.txt")
+    sides = (Side(answer="$8 billion", files=("a.txt", "b.txt")), Side(answer="$4 billion", files=("c.txt",)))
+    answer = make_answer(*quotes, short="8", agreement=Agreement(agree=False, sides=sides))
+    opening = [button for button in Seen(answer_html(answer)).buttons if button["data-do"] == "source"]
+    # Beside the short answer, beside each side, then the number and "Show in file" of each quote.
+    assert [button["data-quote"] for button in opening] == ["0", "1", *"012", *"001122"]
+    assert opening[0]["aria-label"] == "Quote 1: show in a.txt, line 3"
+    one = [
+        button["data-quote"] for button in Seen(answer_html(make_answer(*quotes[:1], short="8"))).buttons if "data-quote" in button
+    ]
+    assert one == ["0", "0", "0"]
+
+
+def test_how_a_question_was_understood_is_shown() -> None:
+    answer = make_answer(make_quote("six"), question="and Oslo?", understood="When does the train to Oslo leave?")
+    assert "Understood as: When does the train to Oslo leave? Edit" in Seen(answer_html(answer)).text
+    assert "Understood" not in answer_html(make_answer(make_quote("six")))
+
+
+def test_stages_are_told_as_they_are_done() -> None:
+    stages = [Stage("searched", 1234), Stage("read", 8), Stage("read", 16), Stage("quoted", 3)]
+    assert stages_text(stages[:1]) == "1,234 passages searched"
+    assert stages_text(stages) == "1,234 passages searched · 16 read · 3 quoted"
+    assert stages_text(stages) in answer_html(make_answer(make_quote("six")), stages)
+
+
+def test_row_of_a_table_stands_under_its_header() -> None:
+    markup = answer_html(make_answer(make_quote("| B | 40 |", header="| Model | Capacity |")))
+    assert markup.index("| Model | Capacity |") < markup.index("| B | 40 |")
+    assert "laid-out" in markup
+    assert "header-row" not in answer_html(make_answer(make_quote("| B | 40 |")))
+
+
+def test_welcome_names_folder_count_and_suggestions() -> None:
+    assert "the 1,200 documents in notes." in Seen(welcome_html("notes", 1200, [])).text
+    assert "the one document in notes." in Seen(welcome_html("notes", 1, [])).text
+    assert Seen(welcome_html("notes", 2, ["Who?", "When?"])).text.endswith("Who?When?")
+    nothing = Seen(welcome_html("notes", 0, []))
+    assert "No document in notes is indexed yet." in nothing.text
+    assert [button["data-do"] for button in nothing.buttons] == ["documents"]
 
 
 def test_spaces_that_mean_something_are_kept() -> None:

@@ -5,17 +5,20 @@ from collections.abc import Iterator
 
 import pytest
 from chatting import ROOT, Chat, running_chat
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from browser.window import HOSTILE, HOSTILE_NAME, Window
+from browser.window import HOSTILE, HOSTILE_NAME, LONG, LONG_NAME, Window
+
+expect.set_options(timeout=60_000)  # where something else is running, all takes longer
 
 
 @pytest.fixture(scope="session")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
-    """The chat as a user starts it, over a copy of the seeds and one hostile document, with no index yet."""
+    """The chat as a user starts it, over a copy of the seeds, a hostile document and a long one, with no index yet."""
     folder = tmp_path_factory.mktemp("chat")
     shutil.copytree(ROOT / "seeds", folder / "files")
     (folder / "files" / HOSTILE_NAME).write_text(HOSTILE, encoding="utf-8")
+    (folder / "files" / LONG_NAME).write_text(LONG, encoding="utf-8")
     with running_chat(folder / "files", folder / "index") as running:
         yield running
 

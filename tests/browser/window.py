@@ -2,8 +2,9 @@
 
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from chatting import Chat
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Locator, Page
 
 ELSEWHERE = "203.0.113.9"  # an address that is nobody's (RFC 5737)
 HOSTILE_NAME = "harbour <img src=x onerror=window.hacked=1> & co.md"
@@ -11,7 +12,14 @@ HOSTILE = (
     "# Harbour notice\n\n"
     f"The harbour master of Kalvik is <script>window.hacked=2</script> Ingrid Strand <img src='http://{ELSEWHERE}/a.png' "
     f"onerror='window.hacked=3'> ![pixel](http://{ELSEWHERE}/b.png) [she](javascript:window.hacked=4) **bold** "
-    f"${{window.hacked=5}} {{{{value}}}} \u202eevil\u202c {'x' * 120}\n"
+    f"${{window.hacked=5}} {{{{value}}}} \u202eevil\u202c \x1b[31mred\x1b[0m {'x' * 120}\n"
+)
+LONG_NAME = "logbook.txt"
+LONG_LINES = 700
+LONG_FACT = "The ferry Marlena was painted green in the spring of 1931."
+LONG_AT = 400  # the line that the fact stands on
+LONG = "".join(f"Day {line}: wind from the west, nothing was seen.\n" for line in range(1, LONG_LINES + 1)).replace(
+    f"Day {LONG_AT}: wind from the west, nothing was seen.", LONG_FACT
 )
 
 
@@ -36,6 +44,21 @@ class Window:
         self.page.get_by_role("textbox", name="Your question").fill(question)
         self.page.keyboard.press("Enter")
         self.page.locator(".turn").nth(turns).locator(":scope > .answer, :scope > .problem").wait_for()
+
+    def button(self, name: str) -> Locator:
+        """A button of the top line or the panel, by its whole name."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def violations(self) -> list[str]:
+        """What axe-core finds wrong for people who use a keyboard, a screen reader or little contrast, serious or worse."""
+        self.page.wait_for_timeout(250)  # colours have come to rest
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{one['id']}: {node['html'][:200]}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
 
     def leaving(self) -> list[str]:
         """Requests that went anywhere but to this machine."""
