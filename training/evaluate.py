@@ -25,13 +25,13 @@ from rag.catalog import Catalog
 from rag.crossencoder import CrossEncoder
 from rag.dense import DenseIndex
 from rag.embeddings import default_encoder_folder, open_encoder
+from rag.evaluation.metrics import calibration_error, exact, f1
 from rag.index import build_index
 from rag.quotes import evidence
 from rag.reader import MODEL, ExtractiveReader
 from rag.retrieval import retrieve
 from rag.spans import Calibration, Features, decode, listed
-from training.data import Corpus, Text, held_out, make_text, read_lines
-from training.figures import calibration_error, exact, f1
+from training.data import OWN, Corpus, Text, held_out, make_text, read_lines
 
 PASSAGES = 16
 DEV_COLLECTIONS = 0.17  # share held out, as Corpus.load has it
@@ -149,9 +149,9 @@ def ask(reader: ExtractiveReader, files: Files, questions: list[tuple[str, str, 
 
 
 def own_questions(corpus: Corpus) -> list[tuple[str, str, Golds]]:
-    """Dev questions of the synthetic set and the collections; one entry a question, with all its evidence."""
+    """Dev questions of the project's own sets; one entry a question, with all its evidence."""
     merged: dict[tuple[str, str], Golds] = {}
-    for source in ("synthetic", "collections"):
+    for source in OWN:
         for q in corpus.dev[source]:
             text = corpus.texts[q.text]
             entry = merged.setdefault((text.id.split("/")[0], q.question), {})
@@ -315,9 +315,9 @@ def main() -> None:
 
 
 def dev_texts(corpus: Corpus, distractors: int) -> list[tuple[int, Text]]:
-    """The dev documents of the synthetic set and the collections, whole collections, and some training texts to find them among."""
-    own = [i for i, t in enumerate(corpus.texts) if t.source in ("synthetic", "collections")]
-    held = {q.text for source in ("synthetic", "collections") for q in corpus.dev[source]}
+    """The dev documents of the project's own sets, whole collections, and some training texts to find them among."""
+    own = [i for i, t in enumerate(corpus.texts) if t.source in OWN]
+    held = {q.text for source in OWN for q in corpus.dev[source]}
     families = {corpus.texts[i].id.split("/")[0] for i in held}
     dev = {i for i in own if corpus.texts[i].id.split("/")[0] in families}
     others = [i for i in own if i not in dev][:distractors]
