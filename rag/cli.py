@@ -1,4 +1,4 @@
-"""The `rag` command: ask, build, status, verify.
+"""The `rag` command: ask, build, status, verify, eval.
 
 Exit codes: 0 answered (or done), 3 the files don't say, 2 usage or bad input, 1 failure. Answers and reports go to standard
 output; errors are one line on standard error. Heavy modules are imported inside the commands, so that help is instant.
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from rag.errors import IndexMissing, InputError, RagError
+from rag.evaluation.command import evaluate_command
 
 if TYPE_CHECKING:
+    from rag.conversation import Conversation
     from rag.settings import Settings
     from rag.types import Answer, BuildReport, Progress
 
@@ -149,26 +151,41 @@ def status(
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="ANSWER.JSON", help='An answer saved with --json; "-" for standard input.')],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE.JSON", help='Saved by ask --json, or a conversation from the chat; "-" for standard input.'),
+    ],
     index: Index = None,
     sources: Sources = None,
 ) -> None:
     """Check every quote of a saved answer against the files: no model, no index needed.
 
-    Reads one JSON answer, or one a line. Exit code 1, with the reasons, when a quote no longer holds.
+    Reads one JSON answer, one a line, or a conversation. Exit code 1, with the reasons, when a quote no longer holds.
     """
+    from rag.conversation import Conversation, verify_conversation
     from rag.index import sources_of
     from rag.quotes import verify_answer
 
-    answers = list(_read_answers(file))
+    saved = list(_read_saved(file))
     root = sources_of(_settings(index=index, sources=sources))
-    problems = [problem for answer in answers for problem in verify_answer(answer, root)]
+    problems: list[str] = []
+    answers: list[Answer] = []
+    for item in saved:
+        if isinstance(item, Conversation):
+            problems += verify_conversation(item, root)
+            answers += item.turns
+        else:
+            problems += verify_answer(item, root)
+            answers.append(item)
     for problem in problems:
         _complain(problem)
     quotes = sum(len(answer.quotes) + len(answer.nearest) for answer in answers)
     if problems:
         raise typer.Exit(FAILED)
     _print(f"{quotes} quote{'s' * (quotes != 1)} checked against {root}: all hold")
+
+
+app.command("eval")(evaluate_command)
 
 
 def main() -> NoReturn:
@@ -356,10 +373,12 @@ def report_text(report: "BuildReport", before: "BuildReport | None" = None) -> s
     return "\n".join(lines)
 
 
-def _read_answers(file: Path) -> Iterator["Answer"]:
-    """The answers of a JSON or JSON-lines file. Raises InputError naming the file and what is wrong with it."""
+def _read_saved(file: Path) -> Iterator["Answer | Conversation"]:
+    """What a JSON or JSON-lines file holds: answers, or a conversation. Raises InputError naming the file and what is wrong."""
     from pydantic import ValidationError
+    from pydantic_core import from_json
 
+    from rag.conversation import Conversation
     from rag.types import Answer
 
     try:
@@ -367,12 +386,16 @@ def _read_answers(file: Path) -> Iterator["Answer"]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"answer file '{file}' cannot be read: {getattr(error, 'strerror', None) or error}") from error
     lines = [line for line in text.split("\n") if line.strip()]
-    whole = len(lines) < 2 or lines[0].strip() == "{"  # as --json prints it; else one answer a line
+    whole = len(lines) < 2 or lines[0].strip() == "{"  # indented, as --json and the chat write it; else one answer a line
     for part in [text] if whole else lines:
         try:
-            yield Answer.model_validate_json(part)
+            loaded = from_json(part)
+            kind = Conversation if isinstance(loaded, dict) and "turns" in loaded else Answer
+            yield kind.model_validate_json(part)
         except ValidationError as error:
-            raise InputError(f"'{file}' is no answer saved by rag ask --json: {_reason(error)}") from error
+            raise InputError(f"'{file}' is no answer or conversation saved by Folio: {_reason(error)}") from error
+        except ValueError as error:
+            raise InputError(f"'{file}' is no answer or conversation saved by Folio: JSON: {error}") from error
 
 
 def _reason(error: Any) -> str:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from conftest import LIGHTHOUSE, RAG, Workplace, run_rag
 
+from rag.conversation import Conversation
 from rag.types import Answer
 
 WHEN = "When was the lighthouse at Skerry Point lit for the first time?"
-COMMANDS = ["ask", "build", "status", "verify"]
+COMMANDS = ["ask", "build", "status", "verify", "eval"]
 
 
 def one_line(stderr: bytes) -> str:
@@ -166,7 +167,7 @@ def test_a_terminal_of_ascii_is_no_crash(place: Path) -> None:
         (["status", "--sources", "nowhere"], 2, "'nowhere' does not exist"),
         (["verify", "nowhere.json"], 2, "'nowhere.json' cannot be read"),
         (["verify", "files"], 2, "'files' cannot be read"),
-        (["verify", "files/train.txt"], 2, "is no answer saved by rag ask --json"),
+        (["verify", "files/train.txt"], 2, "is no answer or conversation saved by Folio"),
         (["verify", "index/catalog.sqlite3"], 2, "cannot be read"),
         (["explain"], 2, "explain"),
         ([], 2, "rag --help"),
@@ -285,6 +286,18 @@ def test_verify_reads_one_answer_a_line_from_standard_input(place: Path, answers
     assert f"{sum(len(answer.quotes) for answer in answers)} quotes checked" in done.stdout.decode()
 
 
+def test_verify_reads_a_conversation_and_names_the_turn(place: Path, answers: list[Answer], tmp_path: Path) -> None:
+    """The title holds what JSON is made of: it must not be taken for its shape."""
+    kept = Conversation(id="1", title='{"turns": [', created="2026-11-21T12:00:00+00:00", turns=tuple(answers))
+    (tmp_path / "kept.json").write_text(kept.model_dump_json(indent=2))
+    done = run_rag("verify", tmp_path / "kept.json", cwd=place)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert f"{sum(len(answer.quotes) for answer in answers)} quotes checked" in done.stdout.decode()
+    done = run_rag("verify", "-", cwd=place, stdin=kept.model_dump_json().replace("1854", "1845"))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"turn 1: " in done.stderr
+
+
 def test_verify_needs_no_index(place: Path, answers: list[Answer], tmp_path: Path) -> None:
     done = run_rag("verify", "-", "--sources", place / "files", cwd=tmp_path, stdin=answers[0].model_dump_json())
     assert done.returncode == 0
@@ -317,7 +330,7 @@ def test_verify_shows_no_escape_of_the_answer(place: Path, answers: list[Answer]
 def test_verify_of_what_is_no_answer_exits_with_2(place: Path, text: str) -> None:
     done = run_rag("verify", "-", cwd=place, stdin=text)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert "is no answer saved by rag ask --json" in one_line(done.stderr)
+    assert "is no answer or conversation saved by Folio" in one_line(done.stderr)
 
 
 # --- help -------------------------------------------------------------------------------------------------------------
