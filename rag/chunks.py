@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from sentencex import get_sentence_boundaries
 
-from rag.formats.tables import is_row, is_rule
+from rag.formats.tables import LONGEST_HEADER, begins_bare, goes_on_bare, is_row, is_rule
 from rag.types import Chunk, Document, Kind
 
 # Sentence boundaries by sentencex (Wikimedia, Rust, maintained, offsets included). Compared on the five seeds: sentencex
@@ -81,6 +81,8 @@ def chunk_document(document: Document, tokenize: Tokenize, chunk_tokens: int) ->
         start, end = units[0].start, units[-1].end
         first = next((unit for unit in units if not unit.is_heading), units[-1])
         header = text[slice(*first.header)] if first.header and first.header[0] < start else ""
+        if len(header) > LONGEST_HEADER:
+            header = ""
         chunks.append(
             Chunk(
                 source=document.source,
@@ -176,21 +178,31 @@ def _units(text: str, kind: Kind) -> list[Unit]:
     units: list[Unit] = []
     heading = ""
     header: tuple[int, int] | None = None  # of the table that the line before belongs to
+    bare = False  # that is one whose rows only their place tells from text
+    margin = 0  # where it begins on the line
     i = 0
     while i < len(lines):
         line = lines[i]
         if not line.text:
-            header = None
+            header, bare = None, False
             i += 1
             continue
-        if is_rule(line.text) or is_row(line.text, kind):
-            units.append(Unit(line.start, line.end, heading, header=header))
+        following = lines[i + 1] if i + 1 < len(lines) else None
+        if not bare:
+            bare = begins_bare(line.text, following.text if following else "", kind)
+            margin = line.indent
+        elif not goes_on_bare(line.text, kind):
+            bare = False
+        if bare or is_rule(line.text) or is_row(line.text, kind):
+            if bare and kind == "rst" and header and line.indent > margin:  # a cell's further line
+                units[-1] = replace(units[-1], end=line.end)
+            else:
+                units.append(Unit(line.start, line.end, heading, header=header))
             if header is None and not is_rule(line.text):
                 header = (line.start, line.end)
             i += 1
             continue
         header = None
-        following = lines[i + 1] if i + 1 < len(lines) else None
         if FENCE.match(line.text):
             end = next((j for j in range(i + 1, len(lines)) if FENCE.match(lines[j].text)), len(lines) - 1)
             units.extend(Unit(u.start, u.end, heading) for u in _code_units(lines[i : end + 1]))

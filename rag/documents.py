@@ -7,6 +7,7 @@ the catalogue keeps.
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,7 @@ from rag.worker import worker
 __all__ = ["DETECTION_BYTES", "Unreadable", "decode", "guess_title", "line_starts", "read_document"]
 
 FILE_SECONDS = 60.0  # as Settings has it
+MOST_LINES = 3_000_000  # memory for cutting a text grows with its lines
 KINDS: dict[str, Kind] = {".md": "markdown", ".markdown": "markdown", ".rst": "rst"}
 CODE = frozenset(
     ".py .pyi .js .mjs .ts .tsx .jsx .c .h .cc .cpp .hpp .cs .java .kt .go .rs .rb .php .swift .scala .sh .bash "
@@ -47,19 +49,19 @@ REMEDIES = {
 def read_document(sources: Path, listed: Listed, max_bytes: int, seconds: float = FILE_SECONDS) -> Document:
     """Read one listed file, in at most `seconds`.
 
-    Raises Unreadable with the reason: too large, empty, binary, damaged, encrypted, not permitted, vanished, taking too long, or
-    changing while it was read.
+    Raises Unreadable with the reason: too large, too many lines, empty, binary, damaged, encrypted, not permitted, vanished, taking
+    too long, or changing while it was read.
     """
     if listed.size > max_bytes:
         limit = f"{max_bytes / 2**20:g} MB"
         raise Unreadable(f"larger than {limit} ({listed.size / 2**20:.1f} MB); raise RAG_MAX_FILE_MB to index it")
     path = sources / listed.source
     try:
-        if not path.is_file() and path.exists():  # it may have become a pipe, which would be waited on for ever
-            raise Unreadable("not a regular file")
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
+        with open(path, "rb", opener=_opened_at_once) as file:
             info = os.fstat(file.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                raise Unreadable("not a regular file")
+            data = file.read(max_bytes + 1)
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror}") from error
     if len(data) != info.st_size:
@@ -67,6 +69,8 @@ def read_document(sources: Path, listed: Listed, max_bytes: int, seconds: float 
     found = _read(data, path.suffix.lower(), seconds)
     if not found.text.strip().strip("\ufeff").strip():
         raise Unreadable("empty")
+    if max(found.text.count("\n"), found.text.count("\r")) > MOST_LINES:
+        raise Unreadable(f"has more than {MOST_LINES // 10**6} million lines; split it")
     kind = cast(Kind, found.kind)
     return Document(
         source=listed.source,
@@ -79,6 +83,11 @@ def read_document(sources: Path, listed: Listed, max_bytes: int, seconds: float 
         title=found.title or guess_title(found.text, kind, Path(listed.source)),
         places=found.places,
     )
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    """A file that has become a pipe since it was listed would be waited on for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _read(data: bytes, suffix: str, seconds: float) -> Extracted:
@@ -96,8 +105,8 @@ def _read(data: bytes, suffix: str, seconds: float) -> Extracted:
 
 
 ORG_TITLE = re.compile(r"^#\+TITLE:[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE)
-MARKDOWN_TITLE = re.compile(r"^#{1,2}[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
-UNDERLINED_TITLE = re.compile(r"^(?P<title>\S[^\r\n]{2,120})\r?\n(=|-|~|\*|\^){3,}[ \t]*$", re.MULTILINE)
+MARKDOWN_TITLE = re.compile(r"^#{1,2}[ \t]+(\S.*)$", re.MULTILINE)
+UNDERLINED_TITLE = re.compile(r"^(\S[^\r\n]{2,120})\r?\n(=|-|~|\*|\^){3,}[ \t]*$", re.MULTILINE)
 
 
 def guess_title(text: str, kind: Kind, path: Path) -> str:
@@ -111,8 +120,8 @@ def guess_title(text: str, kind: Kind, path: Path) -> str:
         return match[1].strip()
     if kind in ("markdown", "html", "rst"):
         match = (UNDERLINED_TITLE if kind == "rst" else MARKDOWN_TITLE).search(head)
-        if match:
-            return match.group(match.lastgroup or 1).strip()
+        if match and (title := match[1].rstrip(" \t\r" if kind == "rst" else "# \t\r")):
+            return title
     lines = [line.strip("\ufeff \t") for line in head.splitlines()]
     for line in [line for line in lines if line][:6]:
         words = line.split()

@@ -9,10 +9,12 @@ itself when the parent does: its standard input ends then, also in the middle of
 import atexit
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
@@ -56,7 +58,7 @@ class Worker:
             if reply is None:
                 if late.is_set():
                     raise Unreadable(f"takes longer than {seconds:g} s to read; raise RAG_FILE_SECONDS to index it")
-                raise Unreadable(f"damaged: reading it as {suffix} crashed")
+                raise Unreadable(f"damaged, or it needs more than {MEMORY / 2**30:g} GB of memory: reading it as {suffix} crashed")
             found = json.loads(reply)
             if "unreadable" in found:
                 if found["unreadable"] == OUT_OF_MEMORY:
@@ -66,7 +68,9 @@ class Worker:
             return Extracted(places=places, **found)
 
     def close(self) -> None:
-        """End the child, if there is one; the next file starts another."""
+        """End the child, if there is one, also in the middle of a file; the next file starts another."""
+        if (process := self._process) is not None:
+            process.kill()
         with self._turn:
             self._end()
 
@@ -127,6 +131,7 @@ def _receive(pipe: IO[bytes]) -> bytes | None:
 
 def main() -> None:
     """Read files from standard input until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal reaches the child too, but is for the parent
     _bound_memory()
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not write into the answers
@@ -140,7 +145,7 @@ def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     while True:
         suffix, data = waiting.get()
-        reply = json.dumps(answer(data, suffix)).encode()
+        reply = json.dumps(answer(data, suffix), ensure_ascii=False).encode("utf-8", "surrogatepass")  # as json.loads reads it
         replies.write(LENGTH.pack(len(reply)) + reply)
         replies.flush()
 
@@ -164,8 +169,9 @@ def _bound_memory() -> None:
         import resource
     except ImportError:  # Windows has none; the time limit stands
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for limit, value in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CORE, 0)):
+        with suppress(ValueError, OSError):  # macOS takes no bound on addresses; a lower one may be in force already
+            resource.setrlimit(limit, (value, value))
 
 
 if __name__ == "__main__":

@@ -290,7 +290,9 @@ def test_this_file_is_chunked_as_code(encoder: MiniLM) -> None:
     ("kind", "rows"),
     [
         ("markdown", ["| Ware | Price |", "|------|-------|", "| pot | 3 |", "| mug | 4 |"]),
+        ("markdown", ["Ware | Price", "--- | ---", "pot | 3", "mug | 4"]),
         ("rst", ["+------+-------+", "| Ware | Price |", "+======+=======+", "| pot | 3 |", "+------+-------+"]),
+        ("rst", ["====  =====", "Ware  Price", "====  =====", "pot   3\n      or 4", "mug   4", "====  ====="]),
         ("html", ["Ware | Price", "pot | 3", "- | 4", "# | 5"]),
         ("table", ["Ware | Price", "Ware: pot | Price: 3", "Ware: mug | Price: 4"]),
     ],
@@ -313,6 +315,17 @@ def test_the_header_of_a_table_goes_on_in_the_heading_of_its_later_chunks(encode
     assert len(cut) >= len(chunks) - 2
     assert {chunk.heading for chunk in cut} == {f"Pumps › {header}"}
     assert split_units(text, kind)[-1].header is None
+
+
+def test_a_bar_in_a_paragraph_makes_no_table() -> None:
+    assert units("Write it as a | b and be\ndone. It works.\n", "markdown") == ["Write it as a | b and be\ndone.", "It works."]
+
+
+def test_a_header_past_all_measure_is_in_no_heading(encoder: MiniLM) -> None:
+    rows = ["| " + "very long header " * 40 + "|", *(f"| model {i} is grey |" for i in range(40))]
+    chunks = chunk_document(document("\n".join(rows), "markdown"), encoder.tokenize, 60)
+    assert len(chunks) > 3
+    assert {chunk.heading for chunk in chunks} == {""}
 
 
 def test_a_long_row_is_cut_into_cells_and_sentences() -> None:

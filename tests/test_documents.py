@@ -175,6 +175,11 @@ def test_an_over_size_file_is_refused_with_both_sizes_and_the_remedy(tmp_path: P
     assert reason(tmp_path, "a.txt", max_bytes=2**20) == "larger than 1 MB (2.4 MB); raise RAG_MAX_FILE_MB to index it"
 
 
+def test_a_file_of_too_many_lines_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a" + b"\n" * 3_000_001)
+    assert reason(tmp_path, "a.txt", max_bytes=2**22) == "has more than 3 million lines; split it"
+
+
 def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("secret")
     (tmp_path / "a.txt").chmod(0)
@@ -231,6 +236,9 @@ def test_a_document_carries_what_the_file_is(tmp_path: Path) -> None:
     ("text", "kind", "name", "title"),
     [
         ("intro\n\n# The Harbour #\n", "markdown", "a.md", "The Harbour"),
+        ("# Using C#\n", "markdown", "a.md", "Using C"),
+        ("Using C#\n========\n", "rst", "a.rst", "Using C#"),
+        ("# a" + " " * 3900 + "b\n", "markdown", "a.md", "a" + " " * 3900 + "b"),
         ("The Harbour\n===========\n\ntext", "rst", "a.rst", "The Harbour"),
         ("\ufeff\nHow the Harbour Was Built\n\nIt took nine years.\n", "text", "a.txt", "How the Harbour Was Built"),
         ("it took nine years.\n", "text", "harbour_notes.txt", "harbour notes"),

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,23 +20,39 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = b"<p>The ferry leaves at six.</p>"
 
 
-def slow_pdf(levels: int = 26) -> bytes:
-    """A PDF of 3 KB that draws one word 2 ** levels times: each form draws the next one twice."""
+def objects_pdf(*objects: bytes) -> bytes:
+    """A PDF of these objects, numbered from 1; the first is its catalogue."""
+    body = b"".join(b"%d 0 obj %b endobj\n" % (i, one) for i, one in enumerate(objects, 1))
+    return b"%PDF-1.4\n" + body + b"trailer << /Root 1 0 R >>\n"
+
+
+CATALOG, FONT = b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
+PAGE_OF = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents 4 0 R /Resources << /Font << /F1 3 0 R >> %b >> >>"
+WORD = b"BT /F1 12 Tf 72 700 Td (slow) Tj ET\n"
+
+
+def slow_pdf(pages: int = 600, operators: int = 2_000_000) -> bytes:
+    """A PDF of 90 KB that takes a minute to read: all its pages share a content of 8 MB, which does nothing but write one word."""
+    content = zlib.compress(b"q Q\n" * operators + WORD * 2)
+    kids = b" ".join(b"%d 0 R" % i for i in range(5, 5 + pages))
+    stream = b"<< /Length %d /Filter /FlateDecode >>\nstream\n%b\nendstream" % (len(content), content)
+    return objects_pdf(CATALOG, b"<< /Type /Pages /Kids [%b] /Count %d >>" % (kids, pages), FONT, stream, *[PAGE_OF % b""] * pages)
+
+
+def hungry_pdf(levels: int = 26) -> bytes:
+    """A PDF of 3 KB that fills any memory: each of its forms draws the next one twice, the last one a word."""
+    drawn = b"<< /Length 5 >>\nstream\n/F Do\nendstream"
+    page = PAGE_OF % b"/XObject << /F 6 0 R >>"
     forms = []
     for i in range(levels):
-        content = b"/F Do /F Do" if i < levels - 1 else b"BT /F1 12 Tf 72 700 Td (slow) Tj ET"
-        inner = f"/XObject << /F {i + 6} 0 R >>" if i < levels - 1 else "/Font << /F1 4 0 R >>"
+        content, inner = b"/F Do /F Do", b"/XObject << /F %d 0 R >>" % (i + 7)
+        if i == levels - 1:
+            content, inner = WORD, b"/Font << /F1 3 0 R >>"
         forms.append(
-            f"{i + 5} 0 obj << /Type /XObject /Subtype /Form /BBox [0 0 600 800] /Resources << {inner} >> "
-            f"/Length {len(content)} >>\nstream\n{content.decode()}\nendstream endobj\n"
+            b"<< /Type /XObject /Subtype /Form /BBox [0 0 600 800] /Resources << %b >> /Length %d >>\nstream\n%b\nendstream"
+            % (inner, len(content), content)
         )
-    body = (
-        "%PDF-1.4\n1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj\n2 0 obj << /Type /Pages /Kids [3 0 R] /Count 1 >> endobj\n"
-        "3 0 obj << /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents 99 0 R /Resources << /XObject << /F 5 0 R >> >> >>"
-        " endobj\n4 0 obj << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> endobj\n"
-        "99 0 obj << /Length 5 >>\nstream\n/F Do\nendstream endobj\n" + "".join(forms)
-    )
-    return body.encode() + b"trailer << /Root 1 0 R >>\n%%EOF\n"
+    return objects_pdf(CATALOG, b"<< /Type /Pages /Kids [5 0 R] /Count 1 >>", FONT, drawn, page, *forms)
 
 
 @pytest.fixture
@@ -91,7 +108,8 @@ def test_a_slow_file_is_ended_and_the_next_one_read(worker: Worker) -> None:
 
 
 def test_a_quick_file_of_that_kind_is_no_matter(worker: Worker) -> None:
-    assert worker.extract(slow_pdf(3), ".pdf", 30).text == "slow\n"  # what is printed over itself is one word
+    assert worker.extract(slow_pdf(1, 10), ".pdf", 30).text == "slow\n"  # what is printed over itself is one word
+    assert worker.extract(hungry_pdf(3), ".pdf", 30).text == "slow\n"
 
 
 def test_a_file_that_fills_the_memory_is_reported(worker: Worker) -> None:
@@ -101,12 +119,18 @@ def test_a_file_that_fills_the_memory_is_reported(worker: Worker) -> None:
     assert reads(worker)
 
 
+def test_a_file_that_crashes_its_reader_is_reported(worker: Worker) -> None:
+    with pytest.raises(Unreadable, match=r"^damaged, or it needs more than 1 GB of memory: reading it as \.pdf crashed$"):
+        worker.extract(hungry_pdf(), ".pdf", 60)
+    assert reads(worker)
+
+
 def test_a_child_that_dies_is_replaced(worker: Worker) -> None:
     assert reads(worker)
     child = worker._process
     assert child is not None
     threading.Timer(0.5, child.kill).start()
-    with pytest.raises(Unreadable, match=r"^damaged: reading it as \.pdf crashed"):
+    with pytest.raises(Unreadable, match=r"reading it as \.pdf crashed$"):
         worker.extract(slow_pdf(), ".pdf", 60)
     assert reads(worker)
     assert worker._process is not child
@@ -136,6 +160,25 @@ def test_an_answer_that_was_not_waited_for_is_never_taken_for_the_next_one(worke
     finally:
         signal.signal(signal.SIGALRM, before)
     assert reads(worker)
+
+
+def test_closing_ends_a_file_in_the_middle(worker: Worker) -> None:
+    assert reads(worker)
+    threading.Timer(0.3, worker.close).start()
+    began = time.perf_counter()
+    with pytest.raises(Unreadable, match="crashed"):
+        worker.extract(slow_pdf(), ".pdf", 60)
+    assert time.perf_counter() - began < 20
+    assert reads(worker)
+
+
+def test_an_interrupt_at_the_terminal_is_the_parents(worker: Worker) -> None:
+    assert reads(worker)
+    child = worker._process
+    assert child is not None
+    child.send_signal(signal.SIGINT)
+    assert reads(worker)
+    assert worker._process is child
 
 
 def test_threads_take_turns(worker: Worker) -> None:

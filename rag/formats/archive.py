@@ -18,6 +18,7 @@ MOST_PARTS = 50_000
 DEEPEST = 256  # elements within each other; Word nests some 20
 DAMAGE = (BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError)  # what zipfile raises on damaged archives
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # the old Office container, in which new Office keeps what it has encrypted
+ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # under this name
 
 
 class Archive:
@@ -30,8 +31,10 @@ class Archive:
     @classmethod
     def open(cls, data: bytes) -> "Archive":
         """Raises Unreadable for what is no zip, encrypted, damaged, or unpacks to far more than it should."""
-        if data.startswith(OLE):
+        if data.startswith(OLE) and ENCRYPTED in data:
             raise Unreadable("encrypted with a password; save it without one")
+        if data.startswith(OLE):
+            raise Unreadable("an old Office file under a new name; save it as .docx, .xlsx or .pptx")
         try:
             file = ZipFile(BytesIO(data))
         except DAMAGE as error:

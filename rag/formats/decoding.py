@@ -98,11 +98,12 @@ def _western(data: bytes) -> str | None:
     Statistical detection takes short German and French texts for Cyrillic or Baltic ones, having few letters to go by.
     Polish or Czech bytes read this way put symbols inside words, and go to the detection.
     """
-    text = data.decode("cp1252", "replace")
-    high = [char for char in text if ord(char) > 127]
-    if len(high) > 0.2 * len(text) or not WESTERN.issuperset(high) or SYMBOL_IN_WORD.search(text):
+    ascii_bytes = len(data.translate(None, bytes(range(128, 256))))
+    if ascii_bytes < 0.8 * len(data):
         return None
-    return text
+    text = data.decode("cp1252", "replace")
+    high = {char for char in set(text) if ord(char) > 127}
+    return text if WESTERN.issuperset(high) and not SYMBOL_IN_WORD.search(text) else None
 
 
 def _wide(data: bytes) -> str | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BLOCKS = frozenset(
     "address article blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer form "
-    "h1 h2 h3 h4 h5 h6 header hgroup hr li main ol p pre section summary table tbody tfoot thead tr ul".split()
+    "h1 h2 h3 h4 h5 h6 header hgroup hr li main ol p pre section summary table tbody td tfoot th thead tr ul".split()
 )
 HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
 SPACED = HEADINGS | frozenset(["p", "pre", "table", "ul", "ol", "dl", "blockquote", "section", "article"])
@@ -25,6 +25,9 @@ UNREAD = (
     "[aria-hidden=true], [role=navigation], [role=banner], [role=contentinfo], [role=search], [role=complementary], a.headerlink"
 )
 MAIN = "main, [role=main]"
+HEADED_CELL = "td h1, td h2, td h3"
+LONGEST_CELL = 1000  # characters
+MOST_SPANNED = 64  # columns or rows under one cell
 MENU_LINKS = 4  # a list of at least as many links, and little else, is a menu
 CHARSET = re.compile(rb"""<(?:meta[^>]{0,200}?charset|\?xml[^>]{0,100}?encoding)\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
 
@@ -115,7 +118,6 @@ def _write(root: "LexborNode", lines: Lines) -> None:
 
     # An explicit stack of (node, leaving): pages nest deeper than Python's recursion allows.
     stack: list[tuple[LexborNode, bool]] = [(root, False)]
-    cells = 0  # of the row being written; an empty cell keeps its place
     while stack:
         node, leaving = stack.pop()
         tag = node.tag or ""
@@ -129,33 +131,71 @@ def _write(root: "LexborNode", lines: Lines) -> None:
             words.append(node.text_content or "")
             continue
         if tag == "br":
-            if _within(node, "pre"):
+            if node.parent is not None and node.parent.tag == "pre":
                 words.append("\n")
-            elif _within(node, "td", "th"):
-                words.append(" ")
             else:
                 flush()
-        elif tag in ("td", "th"):
-            if cells:
-                words.append(" | ")
-            cells += 1
-        elif tag in BLOCKS and not _within(node, "td", "th"):
+        elif tag in BLOCKS:
             flush()
             if tag in SPACED:
                 lines.gap()
+            if tag == "table" and (rows := _rows(node)):
+                for caption in node.css("caption"):
+                    lines.add(_text(caption))
+                lines.table(rows)
+                continue
             if tag == "li":
                 marker = "- "
             elif tag in HEADINGS:
                 marker = "#" * int(tag[1]) + " "
-            elif tag == "tr":
-                cells = 0
             stack.append((node, True))
-        elif tag in BLOCKS:
-            words.append(" ")
         stack.extend((child, False) for child in list(node.iter(include_text=True))[::-1])
     flush()
 
 
-def _within(node: "LexborNode", *tags: str) -> bool:
-    """Directly in one of these: a paragraph in a table's cell, for one, does not end the row's line."""
-    return node.parent is not None and node.parent.tag in tags
+def _rows(table: "LexborNode") -> list[list[str]]:
+    """The cells of a table, a merged one in every row that it covers; none when the table only lays out a page: says so itself,
+    or holds other tables, headings or whole texts."""
+    role = table.attributes.get("role")
+    if role in ("presentation", "none") or len(table.css("table")) > 1 or table.css_first(HEADED_CELL):
+        return []
+    rows: list[list[str]] = []
+    going_on: dict[int, tuple[int, str]] = {}  # column → how many more rows a cell covers, and its text
+    for line in table.css("tr"):
+        row: list[str] = []
+        for cell in [*(cell for cell in line.iter() if cell.tag in ("td", "th")), None]:
+            while going_on.get(len(row), (0, ""))[0]:
+                left, text = going_on[len(row)]
+                going_on[len(row)] = left - 1, text
+                row.append(text)
+            if cell is not None:
+                text = _text(cell)
+                for part in [text, *[""] * (_span(cell, "colspan") - 1)]:
+                    going_on[len(row)] = _span(cell, "rowspan") - 1, part
+                    row.append(part)
+        rows.append(row)
+    cells = [cell for row in rows for cell in row]
+    return rows if max(map(len, rows), default=0) > 1 and max(map(len, cells)) <= LONGEST_CELL else []
+
+
+def _span(cell: "LexborNode", name: str) -> int:
+    value = cell.attributes.get(name) or ""
+    return max(1, min(int(value), MOST_SPANNED)) if value.isascii() and value.isdecimal() and len(value) < 10 else 1
+
+
+def _text(node: "LexborNode") -> str:
+    """All text within a node as one line."""
+    words: list[str] = []
+    stack: list[LexborNode | None] = [node]  # None: where a block ends
+    while stack:
+        inner = stack.pop()
+        if inner is None or inner.tag == "br":
+            words.append(" ")
+        elif inner.tag == "-text":
+            words.append(inner.text_content or "")
+        else:
+            if inner.tag in BLOCKS:
+                words.append(" ")
+                stack.append(None)
+            stack.extend(list(inner.iter(include_text=True))[::-1])
+    return " ".join("".join(words).split())

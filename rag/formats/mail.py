@@ -1,9 +1,10 @@
 """Mail, by the standard library's email package: it knows the encodings, multiparts and folded headers of real mail."""
 
 import email
+from collections.abc import Iterator
 from email import policy
 from email.errors import MessageError
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 
 from rag.formats.decoding import decode
 from rag.formats.extracted import Extracted, Lines, Unreadable
@@ -29,26 +30,41 @@ def _extract(message: EmailMessage) -> Extracted:
     for name in HEADERS:
         if value := str(message[name] or ""):
             lines.paragraph(f"{name}: {value}")
-    lines.gap()
-    body = message.get_body(("plain", "html"))
-    kind = "text"
-    if body is not None:
-        payload = body.get_payload(decode=True)
-        text = _text(payload if isinstance(payload, bytes) else b"", body.get_content_charset())
-        if body.get_content_type() == "text/html":
-            kind = "html"
-            if text.strip():
-                write_page(text, lines)
-        else:
-            _write(text, lines)
-    lines.gap()
-    for part in message.walk():
-        if part.is_multipart() and part.get_content_type() != "message/rfc822":
+    kinds = set()
+    unread = []
+    for part in _parts(message):
+        kind = part.get_content_type()
+        if part.is_attachment() or kind not in ("text/plain", "text/html"):
+            unread.append(part.get_filename() or kind)
             continue
-        if part is not body and part.is_attachment():
-            name = part.get_filename() or part.get_content_type()
-            lines.paragraph(f"Attachment: {name} (not read)")
-    return lines.done(str(message["Subject"] or ""), kind)
+        payload = part.get_payload(decode=True)
+        text = _text(payload if isinstance(payload, bytes) else b"", part.get_content_charset())
+        lines.gap()
+        kinds.add(kind)
+        if kind == "text/plain":
+            _write(text, lines)
+        elif text.strip():
+            write_page(text, lines)
+    lines.gap()
+    for name in unread:
+        lines.paragraph(f"Attachment: {name} (not read)")
+    return lines.done(str(message["Subject"] or ""), "html" if kinds == {"text/html"} else "text")
+
+
+def _parts(message: MIMEPart) -> Iterator[MIMEPart]:
+    """What a mail program shows, part by part: of alternatives the plain text, of a page with its images the page."""
+    kind = message.get_content_type()
+    if not message.is_multipart() or kind == "message/rfc822":  # a mail within the mail is named as an attachment
+        yield message
+        return
+    parts = [part for part in message.iter_parts() if isinstance(part, MIMEPart)]
+    if kind == "multipart/alternative":
+        body = message.get_body(("plain", "html"))
+        parts = [part for part in parts if any(inner is body for inner in part.walk())] or parts[:1]
+    elif kind == "multipart/related":
+        parts = parts[:1]
+    for part in parts:
+        yield from _parts(part)
 
 
 def _text(payload: bytes, charset: str | None) -> str:

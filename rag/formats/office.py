@@ -77,19 +77,25 @@ class _Word:
             if block.tag == "p":
                 self._paragraph(block)
             elif block.tag == "tbl":
-                self.out.lines.table([self._row(row) for row in _direct(block, "tr")])
+                self.out.lines.table(list(self._rows(block)))
             elif block.tag in WORD_BLOCKS:
                 self._blocks(block)
 
-    def _row(self, row: Element) -> list[str]:
-        cells = []
-        for cell in _direct(row, "tc"):
-            merged = child(cell, "tcPr", "vMerge")
-            going_on = merged is not None and merged.get("val", "continue") == "continue"
-            cells.append("" if going_on else " ".join(self._text(part) for part in cell.iter("p")))
-            span = child(cell, "tcPr", "gridSpan")
-            cells += [""] * (min(_number(span, 1), 64) - 1)
-        return cells
+    def _rows(self, table: Element) -> Iterator[list[str]]:
+        """A cell that goes on below stands in every row that it covers."""
+        above: list[str] = []
+        for row in _direct(table, "tr"):
+            cells: list[str] = []
+            for cell in _direct(row, "tc"):
+                merged = child(cell, "tcPr", "vMerge")
+                if merged is not None and merged.get("val", "continue") == "continue" and len(cells) < len(above):
+                    cells.append(above[len(cells)])
+                else:
+                    cells.append(" ".join(self._text(part) for part in cell.iter("p")))
+                span = child(cell, "tcPr", "gridSpan")
+                cells += [""] * (min(_number(span, 1), 64) - 1)
+            above = cells
+            yield cells
 
     def _paragraph(self, paragraph: Element) -> None:
         boxes: list[Element] = []

@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from rag.formats.extracted import Extracted, Lines, Unreadable
-from rag.formats.pdf_rows import HYPHEN, Row, joined, read_rows
+from rag.formats.pdf_rows import CELL_GAP, HYPHEN, Row, joined, read_rows
 
 SAME_SIZE = 1.12  # text this much larger than the body is a heading
 NUMBER = re.compile(r"\d+")
@@ -155,7 +155,7 @@ class _Writer:
 
     def _block(self, block: _Block, text: str, *, first: bool) -> None:
         if block.kind == "table":
-            rows = [[self._mended(cell.text) for cell in row.cells] for row in block.rows]
+            rows = [[self._mended(cell) for cell in cells] for cells in _in_columns(block.rows)]
             goes_on = first and len(self._header) == len(rows[0])
             if not goes_on:
                 self._header = rows[0]
@@ -205,11 +205,40 @@ def _table_rows(rows: Sequence[Row]) -> list[bool]:
     several = [
         row.ruled or (len(row.cells) > 1 and not row.cells[0].text.endswith(":") and not LEADER.search(row.text)) for row in rows
     ]
-    neighbours = [False, *several, False]
-    return [
-        one and (row.ruled or before or after)
-        for row, before, one, after in zip(rows, neighbours, several, neighbours[2:], strict=False)
+    pairs = [  # whether a row and the one below it are of one table
+        all(both) and (above.ruled or below.ruled or (_is_wide(above) and _is_wide(below)) or _aligned(above, below))
+        for (above, below), both in zip(pairwise(rows), pairwise(several), strict=True)
     ]
+    return [row.ruled or before or after for row, before, after in zip(rows, [False, *pairs], [*pairs, False], strict=False)]
+
+
+def _in_columns(rows: Sequence[Row]) -> list[list[str]]:
+    """The cells of a table's rows; where a row has none in a column in which the widest rows have one, an empty one."""
+    most = max(len(row.cells) for row in rows)
+    widest = [row.cells for row in rows if len(row.cells) == most]
+    columns = [(min(cell.left for cell in cells), max(cell.right for cell in cells)) for cells in zip(*widest, strict=True)]
+    table = []
+    for row in rows:
+        overlaps = [[min(cell.right, right) - max(cell.left, left) for left, right in columns] for cell in row.cells]
+        places = [one.index(max(one)) for one in overlaps]
+        if len(row.cells) == most or len(set(places)) < len(places) or min(map(max, overlaps)) <= 0:
+            table.append([cell.text for cell in row.cells])
+        else:
+            found = dict(zip(places, row.cells, strict=True))
+            table.append([found[i].text if i in found else "" for i in range(most)])
+    return table
+
+
+def _is_wide(row: Row) -> bool:
+    """A gap between its cells is wider than any in justified text."""
+    return any(right.left - left.right > CELL_GAP * left.height for left, right in pairwise(row.cells))
+
+
+def _aligned(above: Row, below: Row) -> bool:
+    """Most cells after the first begin, or end, below each other: columns, not words that happen to stand apart."""
+    few, many = sorted((above.cells[1:], below.cells[1:]), key=len)
+    columns = sum(any(min(abs(one.left - cell.left), abs(one.right - cell.right)) < 2 for one in many) for cell in few)
+    return columns > 0.5 * len(few)
 
 
 def _is_heading(block: _Block, body: float, may_be_bold: bool) -> bool:

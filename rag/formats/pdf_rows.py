@@ -14,7 +14,8 @@ from typing import Any
 from unicodedata import bidirectional
 
 CELL_GAP = 1.0  # between cells, in line heights; between words it is a quarter, in justified text a half
-OBJECT_GAP = 0.4  # between cells that were written apart, with no space between them
+OBJECT_GAP = 0.5  # between cells that were written apart, with no space between them
+SAME_ROW = 0.3  # of the height overlaps; of a cell of two lines and one of a single line between them, nearly the half
 LOOK_BACK = 4  # lines to which a wrapped cell of a table may run
 MOST_DRAWN = 20_000  # objects on a page; with more it is a drawing
 HIGHEST_BOX = 300.0  # points; a higher box frames a page, not a cell
@@ -173,12 +174,12 @@ def _rows(cells: Sequence[Cell]) -> list[Row]:
     """Cells that follow each other on one baseline become one row; a cell's wrapped lines are put together in it."""
     rows: list[Row] = []
     for cell in cells:
-        if rows and _beside(rows[-1].cells[-1], cell):
-            rows[-1].cells.append(cell)
-        elif back := _wrapped_before(rows, cell):
+        if back := _wrapped_before(rows, cell):
             wrapped = rows[-back:]
             del rows[-back:]
             rows[-1].cells[-1] = stacked([rows[-1].cells[-1], *(row.cells[0] for row in wrapped)])
+            rows[-1].cells.append(cell)
+        elif rows and _beside(rows[-1].cells[-1], cell):
             rows[-1].cells.append(cell)
         elif rows and (column := _wrapped_in(rows[-1], cell)):
             rows[-1].cells[column] = stacked([rows[-1].cells[column], cell])
@@ -190,7 +191,7 @@ def _rows(cells: Sequence[Cell]) -> list[Row]:
 def _beside(left: Cell, right: Cell) -> bool:
     overlap = min(left.top, right.top) - max(left.bottom, right.bottom)
     after = right.left >= left.right - 1 or (right.right <= left.left + 1 and bidirectional(right.text[0]) in LEFTWARDS)
-    return overlap >= 0.5 * min(left.height, right.height) and after
+    return overlap >= SAME_ROW * min(left.height, right.height) and after
 
 
 def _wrapped_before(rows: Sequence[Row], cell: Cell) -> int:

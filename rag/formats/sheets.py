@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from io import BytesIO, StringIO
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 
 from rag.formats.archive import DAMAGE, Archive
 from rag.formats.decoding import decode
@@ -43,33 +43,60 @@ def extract(data: bytes, suffix: str) -> Extracted:
 
 
 def _write(rows: Iterator[Row], prefix: str, lines: Lines) -> None:
+    """Tables of one sheet are told apart by the empty rows between them; rows below an empty one may also go on with a table."""
     filled = ((number, cells) for number, cells in rows if any(cells))
-    head = list(islice(filled, SAMPLE_ROWS))
-    at = _header(head)
-    names = head[at][1] if at is not None else []
-    for i, (number, cells) in enumerate(chain(head, filled)):
-        lines.place(f"{prefix}row {number}")
-        if at is None or i < at:
-            lines.paragraph(" | ".join(cell for cell in cells if cell))
-        elif i == at:
-            lines.paragraph(" | ".join(_trimmed(cells)))
+    names: list[str] = []
+    for _, run in groupby(enumerate(filled), lambda pair: pair[1][0] - pair[0]):  # rows one below the other
+        block = (row for _, row in run)
+        head = list(islice(block, SAMPLE_ROWS))
+        at = _header(head)
+        if at is not None and (not names or _begins_table(head[at:], names)):
+            names = head[at][1]
         else:
-            lines.paragraph(" | ".join(_labelled(names, cells)))
+            at = -1
+        remarks = len(_columns([(0, names)])) > 1 and all(_is_remark(cells) for _, cells in head)
+        for i, (number, cells) in enumerate(chain(head, block)):
+            lines.place(f"{prefix}row {number}")
+            if i == at:
+                lines.paragraph(" | ".join(_trimmed(cells)))
+            elif i < at or remarks:
+                lines.paragraph(" | ".join(filter(None, cells)))
+            else:
+                lines.paragraph(" | ".join(_labelled(names, cells)))
 
 
 def _header(rows: Sequence[Row]) -> int | None:
     """Which of the first rows names the columns: as wide as the table, all words (or years), each different; None if none does."""
-    if len(rows) < 2:
-        return None
     width = max(sum(map(bool, cells)) for _, cells in rows)
+    if width == 1 == len(rows):
+        return None
     for i, (_, cells) in enumerate(rows[:HEADER_WITHIN]):
         named = [cell for cell in cells if cell]
-        if len(named) >= max(1, 0.6 * width) and i + 1 < len(rows):
+        if len(named) >= max(1, 0.6 * width):
             words = sum(not NUMBER.match(cell) for cell in named)
             years = sum(YEAR.match(cell) is not None for cell in named)
             plain = words and words + years == len(named) and len(set(named)) == len(named)
             return i if plain and (width > 1 or i == 0) and max(map(len, named)) <= 80 else None
     return None
+
+
+def _begins_table(rows: Sequence[Row], names: Sequence[str]) -> bool:
+    """Whether the first row, which could be a header, is that of another table than `names`: it has other columns, or figures
+    below it."""
+    columns = _columns(rows)
+    over_figures = (all(NUMBER.match(cells[i]) for _, cells in rows[1:] if i < len(cells) and cells[i]) for i in _columns(rows[1:]))
+    return len(rows) > 1 and len(columns) > 1 and (columns != _columns([(0, list(names))]) or any(over_figures))
+
+
+def _columns(rows: Sequence[Row]) -> set[int]:
+    """The columns in which something stands."""
+    return {i for _, cells in rows for i, cell in enumerate(cells) if cell}
+
+
+def _is_remark(cells: Sequence[str]) -> bool:
+    """Words that stand alone in their row, beside no other cell."""
+    alone = [cell for cell in cells if cell]
+    return len(alone) == 1 and not NUMBER.match(alone[0])
 
 
 def _labelled(names: Sequence[str], cells: Sequence[str]) -> Iterator[str]:

@@ -64,7 +64,7 @@ def _write(shape: Element, archive: Archive, related: dict[str, str], lines: Lin
     table = next(shape.iter("tbl"), None)
     diagram = next(shape.iter("relIds"), None)
     if table is not None:
-        lines.table([[" ".join(_paragraphs(cell)) for cell in row.iter("tc")] for row in table.iter("tr")])
+        lines.table(list(_rows(table)))
     elif diagram is not None:
         if (part := related.get(diagram.get("r:dm", ""), "")) in archive.names:
             for text in _paragraphs(archive.xml(part)):
@@ -72,6 +72,15 @@ def _write(shape: Element, archive: Archive, related: dict[str, str], lines: Lin
     else:
         for text in _paragraphs(shape):
             lines.paragraph(text)
+
+
+def _rows(table: Element) -> Iterator[list[str]]:
+    """A cell that goes on below stands in every row that it covers."""
+    above: list[str] = []
+    for row in table.iter("tr"):
+        cells = enumerate(row.iter("tc"))
+        above = [above[i] if cell.get("vMerge") == "1" and i < len(above) else " ".join(_paragraphs(cell)) for i, cell in cells]
+        yield above
 
 
 def _paragraphs(node: Element) -> Iterator[str]:
