@@ -46,14 +46,10 @@ def _number(text: str) -> float:
         raise typer.BadParameter(f"'{text}' is no number; give one, such as 0.5") from error
 
 
-Index = Annotated[
-    Path | None, typer.Option("--index", metavar="DIR", help="Folder of the index.  [default: ./index]", show_default=False)
-]
+Index = Annotated[Path | None, typer.Option("--index", metavar="DIR", help="Folder of the index.", show_default="./index")]
 Sources = Annotated[
     Path | None,
-    typer.Option(
-        "--sources", metavar="DIR", help="Folder of documents.  [default: the index's own, else ./seeds]", show_default=False
-    ),
+    typer.Option("--sources", metavar="DIR", help="Folder of documents.", show_default="the index's own, else ./seeds"),
 ]
 
 
@@ -67,7 +63,7 @@ def ask(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(metavar="P", parser=_number, help="Least probability to answer, 0 to 1.  [default: the reader's]"),
+        typer.Option(metavar="P", parser=_number, help="Least probability to answer, 0 to 1.", show_default="the reader's"),
     ] = None,
     index: Index = None,
     sources: Sources = None,

@@ -9,12 +9,14 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from chatting import running_chat
 
 from rag.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PROGRAMS = re.findall(r"^```(python client|sh http)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [re.sub(r"\s{2,}#.*$", "", line) for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 
 
@@ -53,6 +55,18 @@ def test_terminal_commands_run(folder: Path) -> None:
         assert done.stderr == "" or "rag build" in command
 
 
+def test_programs_get_answers_from_a_running_chat(tmp_path: Path, seeds_index: Path) -> None:
+    assert len(PROGRAMS) == 2
+    shutil.copytree(seeds_index, tmp_path / "index")
+    with running_chat(ROOT / "seeds", tmp_path / "index") as chat:
+        for kind, block in PROGRAMS:
+            script = block.replace("http://127.0.0.1:7860", chat.address)
+            assert script != block
+            done = run(["sh", "-c", script] if kind == "sh http" else [sys.executable, "-c", script], tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert "003_e600a97b08ae6589.txt" in done.stdout
+
+
 def test_make_chat_opens_the_chat(folder: Path) -> None:
     """The installation is the one this test runs in; what `make chat` adds to it is the build and the address it prints."""
     if not (ROOT / ".venv" / "installed").exists():
@@ -79,13 +93,12 @@ def test_the_settings_table_is_complete() -> None:
         assert default is None or str(default) == shown.strip("`")
 
 
-def test_the_file_tree_names_only_what_exists() -> None:
-    tree = next(
-        block for kind, block in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) if "app.py  " in block
-    )
-    names = re.findall(r"(?:^|\s)((?:rag/)?[\w]+\.py|training/|benchmarks/)(?=\s)", tree)
-    assert len(names) > 10
+def test_the_file_tree_names_every_module_and_only_what_exists() -> None:
+    (tree,) = re.findall(r"^```\n(app\.py .*?)^```$", README, re.MULTILINE | re.DOTALL)
+    names = re.findall(r"(?:^|\s)((?:rag/)?\w+\.(?:py|js)|(?:rag/)?[a-z]+/)(?=\s)", tree)
     assert [name for name in names if not (ROOT / name).exists()] == []
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rag").glob("*.py")}
+    assert modules - set(names) == {"rag/__init__.py", "rag/errors.py", "rag/types.py"}
 
 
 def test_pictures_exist() -> None:

@@ -198,7 +198,7 @@ def conditional_logit(asked: list[Asked], penalty: float = 1e-3) -> npt.NDArray[
     return weights.detach().numpy()
 
 
-def judge(asked: list[Asked], calibrations: list[Calibration]) -> dict[str, float]:
+def judge(asked: list[Asked], calibrations: list[Calibration]) -> dict[str, float | None]:
     """Figures of the pipeline on the dev split, each question judged by its own calibration (cross-fitted or shipped)."""
     probability, right, answerable, third, refused, reachable = [], [], [], [], [], []
     for a, c in zip(asked, calibrations, strict=True):
@@ -229,7 +229,7 @@ def crossed(asked: list[Asked], folds: int = 5) -> list[Calibration]:
     return [fits[fold[a.document]] for a in asked]
 
 
-def paragraphs_as_documents(reader: ExtractiveReader, path: Path) -> dict[str, float]:
+def paragraphs_as_documents(reader: ExtractiveReader, path: Path) -> dict[str, float | None]:
     """SQuAD-format file with each paragraph a document: is the right paragraph quoted first?"""
     texts: list[tuple[int, Text]] = []
     questions: list[tuple[str, str, Golds]] = []

@@ -22,9 +22,9 @@ from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
 from rag.crossencoder import EMBEDDINGS, Network, from_bert
+from rag.evaluation.metrics import f1
 from training.batch import WEIGHTS, collate, losses
 from training.data import OWN, Builder, Corpus, Group, Passage
-from training.figures import f1
 from training.mine import mine
 
 log = logging.getLogger("training")
