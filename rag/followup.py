@@ -1,192 +1,134 @@
 """A question of a conversation → one that stands alone.
 
-No language model: a shallow parse of the question before, closed word lists and three moves. A fragment ("And Microsoft?", "in
-2023?") takes the place of its like in the question before; a bare question word ("why?", "since when?") takes the place of its
-question word; a pronoun or "the company" becomes what the question before was about, or what its answer named. Whatever names
-its own subject is left as it was typed: a follow-up missed is asked again, a good question bent is answered wrongly.
+No language model: closed word lists, a shallow parse of the question before, and three moves. A question word ("since when?",
+"who said that?") takes the place of the one before, a fragment ("And Microsoft?", "in 2023?") that of its like in the question
+before, and a pronoun becomes what that question was about or what its answer named. Whatever names its own subject is left as
+it was typed: a follow-up missed is asked again, a good question bent is answered wrongly.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 from rag.types import Answer
 
 LONGEST = 2000  # characters of a completed question, as many as a question may have
 LONGEST_FOLLOWUP = 200  # characters; a longer text brings its own subject
-LOOK_BACK = 6  # turns that a follow-up may refer to
 LONGEST_NAME = 60  # characters of an answer that may stand for a pronoun
+LOOK_BACK = 6  # turns that a follow-up may refer to
 
+# --- words ------------------------------------------------------------------------------------------------------------
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-AUXILIARY = "is are was were do does did has have had can could will would shall should may might must".split()
-QUESTION_WORD = "what which who whom whose when where why how".split()
+ARTICLE = ("the", "a", "an")
+BE = ["is", "are", "was", "were"]
+AUXILIARY = [*BE, *"do does did has have had can could will would shall should may might must".split()]
+QUESTION = "what which who whom whose when where why how".split()
 PREPOSITION = (
-    "in on at by for from to of with about since until till before after during under over per via between among through into "
-    "against within without than like besides".split()
+    "in on at by for from to of with about since until before after during under over per via between among through into against "
+    "within without than like besides".split()
 )
-FUNCTION = _words(
-    "a an the this that these those and or but so if because while although then there here it its he she they them his her "
-    "him their i you we me us my your our not no yes also too else even ever just only very much many more most less least "
-    "few some any all both each every other another same such be been being am as well please ok okay hi hello thanks tell "
-    "give show explain describe compare list name find summarize summarise define let say what's who's where's when's how's"
-) | {*AUXILIARY, *QUESTION_WORD, *PREPOSITION}
-# Words written in capitals that name nothing by themselves.
-GENERIC = _words("ai ceo cto cfo coo it llm llms gpu gpus cpu cpus api apis co2 ml pdf q1 q2 q3 q4 rag hr r&d i")
-COMPANIES = _words(
-    "amazon aws google alphabet gcp microsoft azure openai anthropic nvidia amd intel meta facebook apple ibm oracle tesla "
-    "samsung alibaba baidu tencent huawei deepmind mistral cohere gartner mckinsey deloitte netflix spotify uber sap salesforce "
-    "siemens sony toyota volkswagen bmw walmart ikea nestle boeing airbus tsmc arm qualcomm cisco dell hp adobe twitter linkedin"
+FUNCTION = [*AUXILIARY, *QUESTION, *PREPOSITION]  # and all other words that name nothing
+FUNCTION += (
+    "a an the this that these those and or but so if because unless while although then there here it its he his him she her they "
+    "their them i my me you your we our us not no yes also too else even ever just only very much many more most less least few "
+    "some any all both each every other another same such be been being am as well please ok okay hi hello thanks thank tell give "
+    "show explain describe compare list name find summarize define translate let say".split()
 )
-COMPANY_WORDS = _words(
-    "inc corp corporation company ltd gmbh ag plc llc bank group university institute research labs web services"
+COMPANY = (
+    "Amazon AWS Google Alphabet GCP Microsoft Azure OpenAI Anthropic NVIDIA AMD Intel Meta Facebook Apple IBM Oracle Tesla Samsung "
+    "Alibaba Baidu Tencent Huawei DeepMind Mistral Gartner McKinsey Deloitte Netflix SAP Salesforce Siemens Sony Toyota BMW".split()
 )
-PLACES = _words(
-    "africa america asia europe australia antarctica asia-pacific oceania usa us u.s uk eu england scotland ireland france germany "
-    "spain portugal italy austria switzerland belgium netherlands denmark norway sweden finland poland ukraine russia turkey "
-    "greece india china japan korea taiwan singapore indonesia vietnam thailand pakistan israel egypt nigeria kenya canada mexico "
-    "brazil argentina chile colombia california texas indiana ohio virginia london paris berlin madrid rome tokyo beijing delhi"
+PLACE = (
+    "Africa America Asia Europe Australia Asia-Pacific USA UK EU England Ireland France Germany Spain Portugal Italy Austria "
+    "Switzerland Belgium Netherlands Denmark Norway Sweden Finland Poland Ukraine Russia India China Japan Korea Taiwan Singapore "
+    "Israel Egypt Nigeria Canada Mexico Brazil California Texas Indiana Ohio Virginia London Paris Berlin Oslo Tokyo".split()
 )
-COMPASS = _words("north south east west latin central middle eastern western northern southern united states kingdom")
-CASED = {"aws": "AWS", "gcp": "GCP", "openai": "OpenAI", "nvidia": "NVIDIA", "amd": "AMD", "ibm": "IBM", "sap": "SAP", "bmw": "BMW"}
-CASED |= {"tsmc": "TSMC", "hp": "HP", "usa": "USA", "uk": "UK", "eu": "EU", "mckinsey": "McKinsey", "deepmind": "DeepMind"}
-CASED |= {"linkedin": "LinkedIn", "asia-pacific": "Asia-Pacific"}
+WRITTEN = {name.lower(): name for name in (*COMPANY, *PLACE) if name not in ("Meta", "Apple", "Oracle", "Alphabet")}
+PLACES = {*map(str.lower, PLACE), *"us u.s north south east west latin central middle united states kingdom".split()}
+GENERIC = {*"ai ceo cto cfo coo it llm llms gpu gpus cpu cpus api apis co2 ml pdf i".split()}  # capitals that name nothing
+VERB = frozenset(
+    "accept acquire add affect agree allow announce apply appoint approve arrive ask become begin believe belong bring build "
+    "buy call cancel carry cause change charge claim close come commit compare compete complete confirm consume contain "
+    "contribute control cost cover create cut deal decide define delete deliver depend design destroy develop die discover "
+    "displace do download drive drop earn emit employ enable end estimate exceed exist expand expect expire explain face fail "
+    "fall find finish fit follow forecast form found fund gain generate get give go grow handle happen have help hire hold host "
+    "improve include increase install introduce invest invent join keep know lack lag launch lead learn leave let limit live look "
+    "lose lower make manage mean measure mention merge move need note offer open operate order own partner pay perform plan power "
+    "prefer produce promise propose provide publish put raise reach read receive recommend reduce reject release rely remain renew "
+    "replace report require reset return reveal rise run save say see sell send serve ship show sign solve spend stand start stay "
+    "stop store submit suggest supply support switch take talk tell think threaten train travel try turn unveil update use visit "
+    "vote want warn weigh win work write".split()
+)
+_FORMS = (
+    "became:become began:begin brought:bring built:build bought:buy came:come did:do does:do drove:drive fell:fall got:get "
+    "gave:give went:go goes:go grew:grow had:have has:have held:hold kept:keep knew:know led:lead left:leave lost:lose made:make "
+    "meant:mean paid:pay put:put cut:cut cost:cost rose:rise ran:run said:say saw:see sold:sell sent:send spent:spend stood:stand "
+    "took:take told:tell thought:think won:win wrote:write taken:take given:give known:know seen:see shown:show "
+    "driven:drive grown:grow begun:begin"
+)
+BASE = dict(pair.split(":") for pair in _FORMS.split())  # irregular forms, the past before the participle → the infinitive
+COMPANY_NOUN = "company companies firm startup provider vendor business organization organisation".split()
+THING_NOUN = (
+    "project plan chip chips processor system service product model platform tool deal partnership agreement investment programme "
+    "program device network cluster law region country place backlog study report building".split()
+)
+OWNED = "price cost ceo cto cfo founder budget revenue size headquarters purpose goal deadline owner".split()
+SINGULAR = {"do": "does", "are": "is", "have": "has", "were": "was"}
+SPEAKER = ("i", "you", "we", "one", "people")  # subjects of a question that are not what it is about
 
-MONTHS = "january february march april may june july august september october november december".split()
-MONTH = rf"(?:{'|'.join(MONTHS)}|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)"
-YEAR = r"(?:(?:18|19|20|21)\d\d)"
-TIME = re.compile(
-    rf"(?:{MONTH}(?: {YEAR})?|{YEAR}(?:-\d\d)?|q[1-4](?: {YEAR})?|(?:last|next|this) (?:year|month|week|quarter))", re.I
-)
 
-VERBS = _words(
-    "accelerate account achieve acquire add affect allow announce apply approve arrive ask become begin believe belong "
-    "benefit bring build buy call cancel carry cause change charge claim close collaborate come commit compare compete "
-    "complete confirm connect consume contain contribute control cost cover create cut deal decide define deliver depend "
-    "deploy describe design develop differ disclose discover displace do dominate drive drop earn emit emphasize employ "
-    "enable end estimate exceed exist expand expect explain face fail fall fear find finish fit follow forecast form found "
-    "fund gain generate get give go grow handle happen have help hire hold host improve include increase integrate introduce "
-    "invent invest join keep know lack lag launch lead learn leave let limit live look lose lower make manage matter mean "
-    "measure merge move name need note offer open operate outsource own partner pay perform plan power prefer produce promise "
-    "promote propose provide publish put raise reach read receive recommend reduce refer release rely remain replace report "
-    "require reset reveal rise run save say scale see sell send serve ship show sign solve spend stand start stay stop store "
-    "struggle succeed suggest supply support switch take target tell think threaten train travel try turn unveil use visit "
-    "want warn weigh win work write"
-)
-PAST = dict(
-    pair.split(":")
-    for pair in (
-        "become:became begin:began bring:brought build:built buy:bought come:came cost:cost cut:cut do:did drive:drove "
-        "fall:fell find:found found:founded get:got give:gave go:went grow:grew have:had hold:held keep:kept know:knew lead:led "
-        "leave:left let:let lose:lost make:made mean:meant pay:paid put:put read:read rise:rose run:ran say:said see:saw "
-        "sell:sold send:sent show:showed spend:spent stand:stood take:took tell:told think:thought win:won write:wrote"
-    ).split()
-)
-PARTICIPLE = _words(
-    "built bought made found led paid sold sent spent won written taken given known held kept lost run seen shown said told "
-    "driven grown been begun become cut"
-)
-BASE = {past: base for base, past in PAST.items() if past not in VERBS}
-SPEAKING = _words("say tell think reveal state note claim emphasize explain announce mention")
+def _any(words: Iterable[str]) -> str:
+    return f"(?:{'|'.join(map(re.escape, sorted(words, reverse=True)))})"
 
-LEAD = re.compile(
-    r"(?:(?:and|but|or|so|also|ok|okay|oh|hm+|well|then|right|yes|no|sure|thanks|thank you|great|cool|interesting|now)\b"
-    r"[\s,.:!–-]*)+(?=\S)",
-    re.I,
-)
-ABOUT = re.compile(r"(?:w(?:ha|ah)t|hwat|wat|how)(?:['’]?s)?\s+(?:about|abt|abuot|aboout|bout|of)\s+(?=\S)", re.I)
+
+AUX, PREP, WH, NOUN = _any(AUXILIARY), _any(PREPOSITION), _any(QUESTION), _any(COMPANY_NOUN + THING_NOUN)
+MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december|q[1-4])"
+TIME = rf"(?i:\b(?:(?:{MONTH} )?(?:18|19|20|21)\d\d(?:-\d\d)?|{MONTH}|(?:last|next|this) (?:year|month|week|quarter))\b)"
+_NAME = rf"(?!(?i:{_any(FUNCTION)})(?![\w-]))(?:(?i:{_any(WRITTEN)})(?![\w-])|[\w-]*[A-Z](?:[\w&.-]*\w)?)"
+NAME = rf"(?<![\w'’.-]){_NAME}(?: {_NAME}| \d{{1,2}}(?:\.\d+)?(?![\w%.]))*"
+LEAD = re.compile(r"(?i)(?:(?:and|but|or|so|also|ok|okay|oh|well|then|right|yes|no|thanks|thank you|thx|great|now)\b[\s,.:!–-]*)+")
+ABOUT = re.compile(r"(?i)(?:w(?:ha|ah)t|hwat|wat|how)(?:['’]?s)?\s+(?:about|abt|abuot|aboout|bout|of)\s+(?=\S)")
 WHY = re.compile(
-    r"(?:why|how come|how so|what for|for what reason|(?:and )?(?:what(?:['’]s| is| was) )?the reason"
-    r"(?: (?:for|behind) (?:that|this|it))?|reasons?|why (?:not|exactly)|"
-    r"(?:but )?why(?:['’]s| is| was| did| does)? (?:that|this|it|so)(?: so| the case| happen(?:ed)?)?)",
-    re.I,
+    r"(?i)why|how come|how so|what for|(?:what (?:is|was) )?the (?:reason|cause)(?: (?:for|of) (?:that|this|it))?"
+    r"|why so \w+|why (?:is |was |did |does )?(?:that|this|it|so|not|exactly)(?: so| the case| happen(?:ed)?)?"
 )
+MORE = re.compile(r"(?i)(?:please )?(?:(?:tell|give|show) me )?(?:some )?(?:more(?: details?| information)?|details)(?: please)?")
 REPORTER = re.compile(
-    r"(?:who|which \w+|where|when)\s+(?:was it (?:who|that)\s+)?(?:has\s+|did\s+|is\s+)?(?:they\s+)?"
-    r"(?P<verb>say|said|says|claim\w*|estimat\w+|report\w*|predict\w*|warn\w*|wrote|forecast\w*|found|calculat\w+|think\w*|thought)"
-    r"(?:\s+(?:that|this|it|so))?(?:\s+(?:to|in|at)\s.*)?",
-    re.I,
-)
-SOURCE = re.compile(
-    r"sources?|where (?:does it say|did you (?:get|find|read)|do you (?:get|have|know)) (?:that|this|so|it)(?: from)?|"
-    r"where (?:is|was|does|comes?) (?:that|this|it) (?:come |taken )?(?:from|written|stated)|"
-    r"(?:which|what) (?:file|document|source|page)(?: says (?:that|this|so|it)| is (?:that|this|it) (?:from|in))?",
-    re.I,
-)
-BARE_QUESTION = re.compile(
-    rf"(?:(?:according|compared|relative|thanks) (?:to|with) |because of |instead of |(?:{'|'.join(PREPOSITION)}) )?"
-    rf"(?:{'|'.join(QUESTION_WORD)})\b",
-    re.I,
+    r"(?i)(?P<asks>(?:who|which \w+|where|when) (?:has |did )?(?:sa(?:y|ys|id)|claim\w*|estimat\w+|report\w*|predict\w*|warn\w*"
+    r"|wrote|forecast\w*|found|calculat\w+|thinks?|thought))(?: (?:that|this|it|so))?|says who"
 )
 EVENT = re.compile(
-    rf"(?P<wh>(?:{'|'.join(PREPOSITION)})?\s*(?:when|where|why|how|what year|which year|what month|which month|what date))\s+"
-    r"(?P<aux>did|does|do|will|has|is|was|would)\s+(?:it|this|that|they|all this|all that)\s+(?:all\s+)?"
-    r"(?P<verb>start|begin|begun|started|end|stop|finish|happen|happened|occur|take place|come about)(?:ed)?",
-    re.I,
+    rf"(?i)(?P<wh>(?:{PREP} )?(?:when|where|why|how|(?:what|which) (?:year|month))) (?P<aux>{AUX}) (?:it|this|that|he|she|they) "
+    r"(?:all )?(?P<verb>\w+)(?: (?:that|this|it|so))?"
 )
 COMPARISON = re.compile(
-    r"(?:is|was|are|were)\s+(?:that|this|it|they)\s+(?:much\s+|any\s+|even\s+|still\s+)?(?P<more>more|less|higher|lower|larger|bigger|"
-    r"greater|smaller|fewer)\s+than\s+(?P<other>.+)",
-    re.I,
+    r"(?i)(?:compared (?:to|with)|(?:is|was|are|were) (?:that|this|it|they) (?:much |any |even |still )?"
+    r"(?:more|less|higher|lower|larger|bigger|greater|smaller|fewer) than) (?P<other>(?!what|who).+)"
 )
-TOO = re.compile(
-    rf"(?P<aux>{'|'.join(AUXILIARY)})\s+(?P<who>.+?)(?:\s+(?:do|done|doing)\s+(?:that|so|it|this|the same))?"
-    r"(?P<too>\s+(?:too|also|as well|either))?",
-    re.I,
-)
-CONFIRM = re.compile(
-    r"(?:is|was)(?:n['’]t)?\s+(?:that|this|it)\s+(?:really\s+)?(?:true|right|correct|so|certain|sure|the case)", re.I
-)
-MORE = re.compile(
-    r"(?:(?:please\s+)?(?:tell|give|show)\s+me\s+|can you (?:tell|give) me\s+)?(?:some\s+)?more"
-    r"(?:\s+(?:details?|information|info))?(?:\s+please)?|"
-    r"(?:please\s+)?(?:explain|elaborate|go on|continue)(?:\s+please)?|details?",
-    re.I,
-)
-ADVERBS = _words("early late often long fast slow slowly quickly far much little soon rarely well badly")
-NO_FRAGMENT = _words("if because unless i you we he she they it please no yes")
-GRADES = _words("more less higher lower larger bigger greater smaller better worse true still really the a")
-SPEAKERS = _words("i you we one people they he she")  # subjects of a question that are not what it is about
-# What a company or a person does: "it" before such a verb is whoever acted, before another what was acted upon.
-AGENT = _words(
-    "acquire announce buy charge claim commit compete earn employ expect find fund get hire hold invest launch lose make need "
-    "offer own partner pay plan prefer produce promise raise receive save say sell sign spend think unveil use want win"
-)
-# "It" and "that" that refer to nothing said before.
-EMPTY_IT = re.compile(
-    r"\b(?:(?:is|was|would|will|does|did|has|how long|how much) (?:be )?it (?:be |really |even |still |ever )?"
-    r"(?:(?:true|possible|legal|safe|worth|ok|okay|necessary|important|better|easy|hard|likely|known|take|cost|make sense)\s+"
-    r"(?:to|that|for|if|when)\b|that\b)"
-    r"|what time is it|what is it about|it (?:is|was|seems|appears|takes|took) (?:\w+ ){0,2}(?:that|to|like)|it (?:rains?|snows?)\b"
-    r"|this (?:year|month|week|morning|quarter|article|document|file|paper|report|page|text|folder)|these (?:days|files|documents)"
-    r"|(?:do|did) they call\b|(?:those|that) (?:who|which)\b|those of\b)",
-    re.I,
+TOO = re.compile(rf"(?i)(?P<aux>{AUX}) (?P<who>.+?)(?: (?:do|doing) (?:that|so|it|the same))?(?: too| also| as well)?")
+BARE = re.compile(
+    rf"(?i)(?P<wh>(?:(?:according|compared) (?:to|with) |because of |{PREP} )?{WH}(?: many| much)?(?: [^\s?(]+)?)"
+    rf"(?P<tail> {PREP} .+)?"
 )
 PRONOUN = re.compile(
-    r"\b(?P<word>itself|it's|it|its|he|him|his|she|her|hers|they|them|theirs|their|there|that|this|these|those)\b(?P<is>['’]s\b)?",
-    re.I,
+    rf"(?i)\b(?:(?P<that>that|this|these|those|the) (?P<noun>{NOUN})\b(?! {PREP}\b)"
+    r"|(?P<word>it|its|he|him|his|she|hers?|they|them|theirs?|there|that|this|these|those)\b)(?P<is>['’]s\b)?"
 )
-BOUNDARY = re.compile(
-    r"[,;:]|[.?!] |\b(?:and|or|but|because|if|when|while|where|whose|who|which|that|since|after|before|so|how|why|what)\b", re.I
+# "It", "that" and "they" that refer to nothing said before.
+EMPTY = re.compile(
+    r"(?i)\b(?:(?:is|was|would|will|does|did|has|how long|how much) (?:be )?it (?:be |really |still |ever )?"
+    r"(?:(?:true|possible|legal|safe|worth|okay|necessary|important|better|easy|hard|likely|known|take|cost|make sense)"
+    r" (?:to|that|if|when)\b|that\b)|what time is it|it (?:is|was|seems|takes|took) (?:\w+ ){0,2}(?:that|to|like)|it rains?"
+    r"|(?:do|did) they call|(?:those|that) (?:who|which|of|about)|there (?:is|are|was|were)|(?:is|are|was|were|be|been) there)\b"
 )
-KIND_OF_COMPANY = _words(
-    "company companies firm startup start-up provider vendor corporation business organization organisation firms"
+CLAUSE_END = re.compile(
+    r"(?i)[,;:]|\b(?:and|or|but|because|if|when|while|where|whose|who|which|that|since|after|before|so|how|why)\b"
 )
-KIND_OF_PERSON = _words("man woman person author founder speaker")
-KIND_OF_THING = _words(
-    "project plan chip chips processor processors system service product model models platform tool tools deal partnership "
-    "agreement investment programme program device network cluster law region country place backlog study report building museum"
-)
-OWNED = _words(
-    "price cost ceo cto cfo founder budget revenue size age name headquarters purpose goal deadline owner author capacity"
-)
-ARTICLE = r"(?:the|a|an)\b"
-WORD = re.compile(r"[^\s,;:!?()\"“”]+")
+GRADED = r"(?:(?:more|less) \w+|better|worse|(?!number|paper|power|server|computer|user|partner|order)\w{3,}er)"
+
+
+# --- the conversation and the question -----------------------------------------------------------------------------------
 
 
 def complete(question: str, history: Sequence[Answer], *, longest: int = LONGEST) -> str:
@@ -204,1030 +146,526 @@ def complete(question: str, history: Sequence[Answer], *, longest: int = LONGEST
 
 def _completed(question: str, history: Sequence[Answer]) -> str:
     typed = " ".join(question.split()) if len(question) <= LONGEST_FOLLOWUP else ""
-    turns = [turn for turn in map(_Turn.of, reversed(history[-LOOK_BACK:])) if turn is not None] if typed else []
-    if not turns:
+    turns = [turn for turn in map(_turn, reversed(history[-LOOK_BACK:])) if turn] if typed else []
+    asked = _bare(typed)
+    if not turns or not asked:
         return question
-    bare = re.sub(r"[\s?.!…]+$", "", typed)
-    if LEAD.sub("", f"{bare} x") == "x":
-        return question  # "ok, thanks"
-    lead = LEAD.match(bare)
-    asked = re.sub(
-        r"^(what|who|where|when|how|why)['’]s\b(?! (?:up|about|abt)\b)", r"\1 is", bare[lead.end() :] if lead else bare, flags=re.I
-    )
-    made = _from_fragment(asked, typed, turns, led=lead is not None) or _from_pronouns(asked, turns)
-    if made is not None and made.lower().startswith("if "):
-        made = f"what {made}"
-    return question if made is None else _sentence(made, typed)
+    made = _from_question_word(asked, turns) or _from_fragment(asked, typed, turns) or _from_pronouns(asked, turns)
+    if not made:
+        return question
+    made = " ".join(made.split()).rstrip("?.! ")
+    return made[:1].upper() + made[1:] + ("" if made.endswith(")") else "." if made.startswith(("Tell", "Explain")) else "?")
 
 
-def _sentence(text: str, typed: str) -> str:
-    """Spaces, capital and mark as a written question has them."""
-    text = " ".join(text.split()).rstrip("?.! ")
-    if text.endswith(")"):
-        return f"{text[:1].upper()}{text[1:-1]}?)"
-    command = re.match(r"(?:tell|give|show|explain|describe|list|compare|summari[sz]e|define)\b", text, re.I)
-    return text[:1].upper() + text[1:] + ("." if command and not typed.endswith("?") else "?")
-
-
-# --- the question before ----------------------------------------------------------------------------------------------
+def _bare(text: str) -> str:
+    """A question without its mark and the "and" or "ok" before it, "what's" written out; "" when nothing is left."""
+    text = text.rstrip(" ?.!…") + " "
+    text = text[lead.end() :] if (lead := LEAD.match(text)) else text
+    return re.sub(rf"(?i)^({WH})['’]?s\b", r"\1 is", text.strip())
 
 
 @dataclass(frozen=True, slots=True)
-class _Clause:
-    """A question taken apart: "How much" "did" "Amazon" "invest" "in Anthropic"."""
+class _Turn:
+    """An earlier question, as it was understood, taken apart ("How much" "did" "Amazon" "invest" "in Anthropic"), and answered."""
 
-    wh: str  # "" for a yes-or-no question
-    aux: str  # "" where the question word itself is the subject: "Who leads AWS?"
+    text: str  # without its question mark
+    wh: str  # "" for a yes-or-no question and a request
+    aux: str  # "" where the question word itself is the subject ("Who leads AWS?") and for a request
     subject: str  # "" likewise, and where no verb was recognised
-    verb: str  # "" likewise: `rest` is then all that follows the auxiliary, as in "Who is the CEO of AWS?"
+    verb: str  # "" likewise: `rest` is then all that follows, as in "Who is the CEO of AWS?"
     rest: str
+    named: str  # the answer when it is a name, or ""
+    quoted: str  # the first quote, "" for a refusal
 
     @property
-    def asks_for_subject(self) -> bool:
-        return bool(self.wh and self.verb and not self.subject)
-
-    @property
-    def copula(self) -> bool:
-        return not self.verb and self.aux in ("is", "are", "was", "were")
+    def asked(self) -> str:
+        """What is asked for by kind or count: "chips" of "which chips", "data centres" of "how many data centres"."""
+        share = r"(?: (?:share|percentage|part|number))?(?: of)?(?: the)?"
+        match = re.match(rf"(?:how (?:many|much)|which|what){share} (.+)", self.wh, re.I)
+        return match[1] if match else ""
 
     @property
     def adjunct(self) -> bool:
         """Whether the question word could be exchanged for "why" and leave a whole sentence."""
-        word = self.wh.lower().split()[:1]
-        return not word or word[0] in ("when", "where", "why", *PREPOSITION) or (word[0] == "how" and not self.noun)
+        return not self.asked and (self.wh.lower().split() or ["why"])[0] in ("when", "where", "why", "how", *PREPOSITION)
 
     @property
-    def noun(self) -> str:
-        """What is asked for by kind or count: "chips" of "which chips", "data centres" of "how many data centres"."""
-        share = r"(?:of |(?:share|percentage|part|percent|fraction|proportion|number) (?:of )?)?(?:the )?"
-        match = re.match(rf"(?:how (?:many|much)|which|what) {share}(.+)", self.wh, re.I)
-        return match.group(1) if match else ""
+    def object(self) -> str:
+        """The object of the verb: "the contract", "" for none."""
+        found = re.match(rf"(?!{PREP}\b|{WH}\b|that\b|whether\b)(\S.*?)(?= (?:{PREP}|and|or) |$)", self.rest, re.I)
+        name = re.match(rf"{NAME}(?!['’\w])", found[1]) if found else None  # "Anthropic" of "what makes Anthropic different"
+        return (name[0] if name else found[1]) if found and self.verb else ""
 
 
-@dataclass(frozen=True)
-class _Turn:
-    """An earlier question, as it was understood, and what answered it."""
-
-    text: str  # without its question mark
-    short: str  # "" for a refusal, a yes or no, and an answer that is no name or figure
-    quoted: str  # the first quote, "" for a refusal
-
-    @classmethod
-    def of(cls, answer: Answer) -> "_Turn | None":
-        """The turn to be referred to; None for one that asks nothing: thanks, or a pasted page."""
-        text = re.sub(r"[\s?.!…]+$", "", " ".join((answer.understood or answer.question)[: LONGEST_FOLLOWUP + 1].split()))
-        text = re.sub(r"^(what|who|where|when|how|why)['’]s\b", r"\1 is", text, flags=re.I)
-        if lead := LEAD.match(text):
-            text = text[lead.end() :]
-        if not re.search(r"\w{3}", text) or len(text) > LONGEST_FOLLOWUP or LEAD.sub("", f"{text} x") == "x":
-            return None
-        short = (answer.short or "").strip(" \n\t\"'“”‘’.,;:()")
-        short = short if len(short) <= LONGEST_NAME and "\n" not in short else ""
-        return cls(text, short, answer.quotes[0].text[:600] if answer.answered and answer.quotes else "")
-
-    @cached_property
-    def clause(self) -> _Clause | None:
-        return _parse(self.text)
-
-    @cached_property
-    def names(self) -> list[re.Match[str]]:
-        return list(_names(self.text))
-
-    @cached_property
-    def name_answered(self) -> str:
-        """The short answer when it is a name, not a figure or half a sentence."""
-        found = [match.group() for match in _names(self.short, first=True)]
-        return self.short if found and len(found[0]) >= 0.6 * len(self.short) and not TIME.fullmatch(self.short) else ""
-
-    @cached_property
-    def topic(self) -> str:
-        """What the question is about, as a noun phrase."""
-        about = re.match(
-            r"(?:please )?(?:tell me|what|anything|explain|describe|define|summari[sz]e)(?: more)?(?: about)? (.+)", self.text, re.I
-        )
-        if self.clause is None:
-            return about.group(1) if about else self.text
-        return self.thing or self.text
-
-    @cached_property
-    def thing(self) -> str:
-        """What "it" is after this question, "" if that cannot be told."""
-        clause = self.clause
-        if clause is None:
-            return self.topic
-        names = [match.group() for match in self.names]
-        if clause.copula:
-            if clause.wh.lower() in ("who", "whose"):
-                return names[-1] if names else ""
-            if re.match(r"the\b.*\b(?:of|for|behind)\b", clause.rest, re.I) and self.name_answered:
-                return self.name_answered
-            if not clause.wh or clause.wh.lower() == "why":
-                return _head(clause.rest)
-            return re.split(
-                rf"\s+(?:in|since|as of|at) (?={TIME.pattern})|\s+(?:built|made|used|good)\b|\s+for$", clause.rest, flags=re.I
-            )[0]
-        if clause.asks_for_subject:
-            after = re.match(r"happens? (?:to|with) (.+?)(?: in | by |$)", f"{clause.verb} {clause.rest}", re.I)
-            if after:
-                return after.group(1)
-            if clause.wh.lower() in ("who", "what") or clause.noun.endswith("s") or not _asks_which(clause.wh):
-                return self.done_to or (names or [""])[0]
-            return (
-                self.name_answered
-                or (f"the {clause.noun}" if clause.noun and not clause.noun.istitle() else "")
-                or (names or [""])[0]
-            )
-        singular = clause.noun and not clause.noun.lower().endswith("s") and clause.wh.lower().startswith(("which", "what"))
-        if singular and self.name_answered:
-            return self.name_answered
-        if clause.subject.lower() in SPEAKERS:
-            return self.done_to
-        if clause.subject and _is_person(clause.subject, self):
-            said = re.match(r"about (.+)", clause.rest, re.I)
-            others = [name for name in names if name not in clause.subject]
-            return said.group(1) if said else self.name_answered or (others or [""])[0]
-        return clause.subject or (names or [""])[0]
-
-    @cached_property
-    def done_to(self) -> str:
-        """The object of the question's verb: "the contract", "" for none."""
-        rest = self.clause.rest if self.clause and self.clause.verb else ""
-        if rest.lower().split()[:1] and rest.lower().split()[0] in (*QUESTION_WORD, "whether", "that"):
-            return ""
-        prepositions = "|".join(PREPOSITION)
-        found = re.match(rf"(?!(?:{prepositions})\b)(\S.*?)(?= (?:{prepositions}|and|or) |$)", rest, re.I)
-        return found.group(1) if found else ""
-
-    @cached_property
-    def acted_on(self) -> str:
-        """Trainium2 of "When did AWS unveil Trainium2?", "" where a question has no such object."""
-        clause = self.clause
-        if (
-            clause is None
-            or not clause.subject
-            or not clause.adjunct
-            or (_kind(clause.subject) != "company" and not _is_person(clause.subject, self))
-        ):
-            return ""
-        whole = re.split(rf"\s+(?:in|on|since|by) (?={TIME.pattern})", clause.rest, flags=re.I)[0]
-        if own := re.match(r"(?:its|his|her|their) ", whole, re.I):
-            return f"{_owning(clause.subject)} {whole[own.end() :]}"
-        return whole if whole.lower().startswith("the ") else self.done_to if _kind(self.done_to) else ""
-
-    @cached_property
-    def person(self) -> str:
-        """Whom "he" or "she" is after this question, "" for nobody."""
-        clause = self.clause
-        if clause and clause.wh.lower() in ("who", "whom") and self.name_answered and _kind(self.name_answered) == "name":
-            return self.name_answered
-        candidates = [match.group() for match in self.names] + ([self.name_answered] if self.name_answered else [])
-        candidates += [match.group() for match in _names(self.quoted)]
-        people = [name for name in candidates if _is_person(name, self)]
-        return people[0] if people else ""
-
-    @cached_property
-    def company(self) -> str:
-        """Which company is meant by "the company", "" for none."""
-        candidates = [self.name_answered, *(match.group() for match in self.names)]
-        candidates += [match.group() for match in _names(self.quoted)]
-        return next((name for name in candidates if name and _kind(name) == "company"), "")
-
-    def ask(self, wh: str) -> str:
-        """The same question with another question word: "Why", "Since when", "In which year"."""
-        clause = self.clause
-        if clause is None:
-            return f"{wh} {self.text}"
-        why = wh.lower().startswith("why")
-        if clause.asks_for_subject:
-            return self._ask_of_subject(wh, clause)
-        degree = re.match(r"how (?!many\b|much\b)(\w+)$", clause.wh, re.I)
-        if clause.copula and degree and why:
-            return f"{wh} {clause.aux} {clause.rest} so {degree.group(1)}"
-        if clause.copula and clause.wh.lower() == "who" and self.name_answered:
-            return f"{wh} {clause.aux} {self.name_answered} {clause.rest}"
-        if clause.copula and clause.wh and not clause.adjunct:
-            known = re.match(r"the |\S+['’]s ", clause.rest, re.I) and self.short and len(self.short.split()) <= 5
-            return f"{wh} {clause.aux} {clause.rest} {self.short}" if known else f"{wh}? ({self.text})"
-        if clause.copula or not clause.verb:
-            return f"{wh} {clause.aux} {clause.rest}"
-        counted = re.match(r"(?:an?|any) ([a-z]+)\b(.*)", clause.rest)
-        if wh.lower() == "how much" and counted:  # "Did Tesla make a profit in 2023?"
-            return f"{wh} {counted.group(1)} {clause.aux} {clause.subject} {clause.verb} {counted.group(2)}"
-        filled = "" if clause.adjunct else clause.noun or (self.short if len(self.short.split()) <= 8 else "")
-        if not clause.adjunct and _base(clause.verb) in SPEAKING:
-            filled = "that" if re.match(r"(?:about|in|at) \w{2}", clause.rest) else self.short
-        if not filled and not clause.adjunct and why:
-            return f"{wh}? ({self.text})"
-        if clause.rest.lower() in PREPOSITION:  # "Who did Microsoft invest in?"
-            return f"{wh} {clause.aux} {clause.subject} {clause.verb} {clause.rest} {filled}"
-        return f"{wh} {clause.aux} {clause.subject} {clause.verb} {filled} {clause.rest}"
-
-    def _ask_of_subject(self, wh: str, clause: _Clause) -> str:
-        if clause.verb == "happen" and (to := re.match(r"(?:to|with) (.+?)(?P<when> (?:in|by|after|before) .+)?$", clause.rest)):
-            return f"{wh} {clause.aux} {to.group(1)} change{to['when'] or ''}"
-        who = self.name_answered or clause.noun
-        if not who:
-            return f"{wh}? ({self.text})"
-        if clause.aux:
-            return f"{wh} {clause.aux} {who} {clause.verb} {clause.rest}"
-        base = _base(clause.verb)
-        aux = "do" if base == clause.verb else "does" if clause.verb.endswith("s") else "did"
-        return f"{wh} {aux} {who} {base} {clause.rest}"
-
-    @cached_property
-    def embedded(self) -> str:
-        """The question inside another one: "how much AWS spent in 2022"."""
-        clause = self.clause
-        if clause is None:
-            return f"“{self.text}”"
-        wh = (clause.wh[:1].lower() + clause.wh[1:]) or "whether"
-        if clause.asks_for_subject:
-            return f"{wh} {clause.aux} {clause.verb} {clause.rest}"
-        if clause.copula:
-            subject = clause.rest if clause.wh else _head(clause.rest)
-            return f"{wh} {subject} {clause.aux} {clause.rest[len(subject) :]}"
-        if clause.aux in ("do", "does", "did") and clause.verb:
-            form = {"do": clause.verb, "does": _third(clause.verb), "did": PAST.get(clause.verb) or _ed(clause.verb)}[clause.aux]
-            return f"{wh} {clause.subject} {form} {clause.rest}"
-        return f"{wh} {clause.subject} {clause.aux} {clause.verb} {clause.rest}" if clause.verb else f"“{self.text}”"
-
-
-def _asks_which(wh: str) -> bool:
-    """Whether a question word asks for one of a kind, "which cloud", not for a count or a share of it."""
-    return re.match(r"(?:which|what) (?!share|percent|part|fraction|proportion|number)", wh, re.I) is not None
-
-
-def _parse(text: str) -> _Clause | None:
-    """A question's parts; None for a request or a bare noun phrase."""
-    words = text.split()
-    low = [re.sub(r"(?<=\w)n['’]t$", "", word.lower().strip(",.;:")) for word in words]
-    asks = low[0] in QUESTION_WORD or (len(low) > 1 and low[0] in PREPOSITION and low[1] in QUESTION_WORD)
-    if not asks and low[0] not in AUXILIARY:
+def _turn(answer: Answer) -> _Turn | None:
+    """The turn to be referred to; None for one that asks nothing: thanks, or a pasted page."""
+    asked = answer.understood or answer.question
+    text = _bare(" ".join(asked.split())) if len(asked) <= LONGEST_FOLLOWUP else ""
+    if not re.search(r"\w{3}", text):
         return None
+    short = (answer.short or "")[: LONGEST_NAME + 1].strip(" \n\t\"'“”‘’.,;:()")
+    names = _names(short, opening=True) if len(short) <= LONGEST_NAME and "\n" not in short else []
+    named = short if names and len(names[0]) >= 0.6 * len(short) else ""
+    return _Turn(text, *_parse(text), named, answer.quotes[0].text[:600] if answer.answered and answer.quotes else "")
+
+
+def _parse(text: str) -> tuple[str, str, str, str, str]:
+    """Question word, auxiliary, subject, verb and rest of a question; all but the rest are empty for a request."""
+    words = text.split()
+    low = [word.lower().strip(",.;:") for word in words]
+    first = 1 if low[0] in PREPOSITION and len(low) > 1 else 0  # "in which year", "since when"
     at = 0
-    if asks:
-        first = 1 + (low[0] in PREPOSITION)
-        noun_at = (
-            first
-            + (low[first - 1] in ("which", "what", "whose"))
-            + 2 * (low[first - 1 : first + 1] in (["how", "many"], ["how", "much"]))
-        )
-        for at in range(first, len(low)):
+    if low[first] in QUESTION:
+        noun = {"which": 1, "whose": 1, "how": 2}.get(low[first], 0)  # it may look like a verb: "which plans", "how many offers"
+        for at in range(first + 1, len(low)):
             if low[at] in AUXILIARY:
                 break
-            own = at >= noun_at or low[first - 1] in ("who", "what")
-            if (
-                own
-                and _base(low[at]) in VERBS
-                and not (at + 1 < len(low) and low[at + 1] in AUXILIARY)
-                and low[at - 1] not in PREPOSITION
-            ):
-                return _Clause(" ".join(words[:at]), "", "", low[at], " ".join(words[at + 1 :]))
-        else:
-            return None
-    wh, aux, body = " ".join(words[:at]), low[at], words[at + 1 :]
-    inner = low[at + 1 :]
-    takes_subject = (
-        wh.lower().split()[:1] in (["who"], ["what"], ["which"]) or re.match(r"how (?:many|much)\b", wh, re.I) is not None
-    )
-    verbs = [
-        i
-        for i, word in enumerate(inner)
-        if _fits(word, aux)
-        and not (i and (inner[i - 1] in ("the", "a", "an", "to", *PREPOSITION) or body[i - 1].endswith(("'s", "’s"))))
-    ]
-    if verbs and (verbs[0] or takes_subject):
-        # In "the night train to Oslo leave" the first that could be the verb is part of a noun.
-        noun = (
-            len(verbs) > 1
-            and verbs[0] == 2
-            and inner[0] in ("the", "a", "an")
-            and not {*inner[verbs[0] : verbs[1]]} & {"that", "who", *AUXILIARY}
-        )
-        i = verbs[1] if noun else verbs[0]
-        subject = re.sub(r" being$", "", " ".join(body[:i]))
-        return _Clause(wh, aux, subject, inner[i], " ".join(body[i + 1 :]))
-    if aux in ("has", "have", "had") and takes_subject and wh:  # "Which planets have rings?"
-        return _Clause(wh, "", "", aux, " ".join(body))
-    if aux in ("do", "does", "did"):  # an unknown verb follows a name
-        cut = next((i for i in range(1, len(body)) if body[i].islower() and body[i].isalpha() and not body[i - 1].islower()), 0)
-        if cut and inner[cut] not in FUNCTION:
-            return _Clause(wh, aux, " ".join(body[:cut]), inner[cut], " ".join(body[cut + 1 :]))
-    return _Clause(wh, aux, "", "", " ".join(body))
+            known = _is_verb(low[at]) or low[at].endswith("ed")
+            led_to = low[at - 1] not in PREPOSITION and not {*low[at + 1 : at + 2]} & {*AUXILIARY}
+            if known and led_to and at > first + noun:
+                return " ".join(words[:at]), "", "", low[at], " ".join(words[at + 1 :])
+    if low[at] not in AUXILIARY:
+        return "", "", "", "", text
+    wh, aux, body, inner = " ".join(words[:at]), low[at], words[at + 1 :], low[at + 1 :]
+    open_subject = re.match(r"(?i)who|what|which|how (?:many|much)", wh) is not None
+    verbs = []
+    for i, word in enumerate(inner):
+        before = inner[i - 1] if i else ""
+        form = word in BASE or word.endswith(("ed", "ing")) if aux in (*BE, "has", "have", "had") else word in VERB or word == "be"
+        known = (form and _is_verb(word)) or before in ("i", "you", "we")
+        if known and (i or open_subject) and before not in (*ARTICLE, *PREPOSITION) and not before.endswith(("'s", "’s")):
+            verbs.append(i)
+    if verbs:
+        noun = inner[0] in ARTICLE and len(verbs) > 1 and {*AUXILIARY}.isdisjoint(inner[verbs[0] : verbs[1]])
+        at = verbs[noun]  # "the night train to Oslo leave": not the train
+        return wh, aux, " ".join(body[:at]).removesuffix(" being"), inner[at], " ".join(body[at + 1 :])
+    return (wh, "", "", aux, " ".join(body)) if aux in ("has", "have") and wh else (wh, aux, "", "", " ".join(body))
 
 
-def _fits(word: str, aux: str) -> bool:
-    """Whether a word can be the main verb after this auxiliary."""
-    if aux in ("is", "are", "was", "were", "has", "have", "had"):
-        regular = len(word) > 4 and word.endswith("ed") and word not in ("speed", "need")
-        return regular or word in PARTICIPLE or (word.endswith("ing") and _base(word) in VERBS and aux[0] in "iaw")
-    return word in VERBS or word == "be"
+def _is_verb(word: str) -> bool:
+    return _base(word) in VERB or word == "be"
 
 
 def _base(verb: str) -> str:
     """The infinitive of a verb's form, the form itself when the verb is not known."""
-    if verb in VERBS:
-        return verb
-    if verb in BASE:
-        return BASE[verb]
-    if verb in ("has", "had"):
-        return "have"
-    for ending, added in (
-        ("ies", "y"),
-        ("es", ""),
-        ("s", ""),
-        ("ied", "y"),
-        ("ed", ""),
-        ("ed", "e"),
-        ("d", ""),
-        ("ing", ""),
-        ("ing", "e"),
-    ):
+    if verb in VERB or verb in BASE:
+        return BASE.get(verb, verb)
+    for ending, added in (("ies", "y"), ("es", ""), ("s", ""), ("ied", "y"), ("ed", ""), ("d", ""), ("ing", ""), ("ing", "e")):
         stem = verb.removesuffix(ending) + added
-        if verb.endswith(ending):
-            for candidate in (stem, stem[:-1] if stem[-2:-1] == stem[-1:] else stem):
-                if candidate in VERBS:
-                    return candidate
+        if verb.endswith(ending) and (known := [form for form in (stem, stem[:-1]) if form in VERB]):
+            return known[0]
     return verb
 
 
-def _third(verb: str) -> str:
-    return {"have": "has", "do": "does", "go": "goes"}.get(verb) or (
-        verb[:-1] + "ies" if re.search(r"[^aeiou]y$", verb) else verb + "s"
-    )
-
-
-def _ed(verb: str) -> str:
-    if re.search(r"[^aeiou]y$", verb):
-        return verb[:-1] + "ied"
-    return verb + ("d" if verb.endswith("e") else "ed")
-
-
-def _ing(verb: str) -> str:
-    doubled = re.fullmatch(r"(?:[^aeiou]*|re)[^aeiou]?[aeiou][^aeiouwxyn]", verb)
-    return (verb[:-1] if verb.endswith("e") else verb + verb[-1] if doubled else verb) + "ing"
-
-
-def _head(phrase: str) -> str:
-    """The subject of "Is Claude open source": the name or the noun with its article that the phrase begins with."""
-    match = next(iter(_names(phrase, first=True)), None)
-    if match is not None and match.start() <= 4:
-        return phrase[: match.end()]
-    words = re.split(rf" (?:{'|'.join(PREPOSITION)}) ", phrase)[0].split()
-    if re.match(rf"(?:{ARTICLE}|this|that|his|her|its|their|my|our)\s", phrase, re.I):
-        return " ".join(words[:-1] if len(words) > 2 else words)
-    return " ".join(words[: next((i for i, word in enumerate(words) if i and word in FUNCTION), max(1, len(words) - 1))])
+def _inflected(verb: str, ending: str) -> str:
+    """A verb's form with "s", "ed" or "ing"."""
+    if ending == "ing":
+        double = verb[-1] if re.fullmatch(r"(?:re|com|sub|for|be)?[^aeiou]*[aeiou][^aeiouwxy]", verb) else ""
+        return verb.removesuffix("e") + double + ending
+    irregular = {base: form for form, base in reversed(BASE.items()) if form.endswith("s") == (ending == "s")}
+    stem = re.sub(r"(?<=[^aeiou])y$", "ie", verb)
+    return irregular.get(verb) or (stem.removesuffix("e") if ending == "ed" else stem) + ending
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
-def _names(text: str, *, first: bool = False) -> Iterator[re.Match[str]]:
-    """Runs of words that name somebody or something; `first`: the first word's capital counts, though a sentence has one."""
-    words = list(WORD.finditer(text))
-    run: list[re.Match[str]] = []
-    for i, word in enumerate(words):
-        named = _is_name(word.group(), opens=i == 0 and not first)
-        follows = bool(run) and text[run[-1].end() : word.start()] == " " and not run[-1].group().endswith(("'s", "’s", "'", "’"))
-        if run and follows and (named or re.fullmatch(r"\d{1,2}(?:\.\d+)?", word.group())):
-            run.append(word)
-            continue
-        yield from _run(text, run)
-        run = [word] if named else []
-    yield from _run(text, run)
+def _names(text: str, *, opening: bool = False) -> list[str]:
+    """Runs of words that name somebody or something; `opening`: also a first word with a capital, though a sentence has one."""
+    first = re.match(r"[A-Z][a-z'’]*(?!\S)", text)
+    start = first.end() if first and not opening and first.group().lower() not in WRITTEN else 0
+    found = [name.group() for name in re.compile(NAME).finditer(text, start)]
+    return [name for name in found if not re.fullmatch(TIME, name) and not GENERIC.issuperset(name.lower().split())]
 
 
-def _run(text: str, run: list[re.Match[str]]) -> Iterator[re.Match[str]]:
-    if run and not all(word.group().lower().strip(".'’s") in GENERIC or TIME.fullmatch(word.group()) for word in run):
-        end = run[-1].end()
-        own = re.compile(r".+?(?=(?:['’]s?|\.)?$)", re.S).match(text, run[0].start(), end)
-        if own is not None:
-            yield own
-
-
-def _is_name(word: str, *, opens: bool) -> bool:
-    core = re.sub(r"['’]s?$|\.$", "", word)
-    low = core.lower()
-    if low in FUNCTION or not core[:1].isalpha():
-        return False
-    if low in COMPANIES or low in PLACES:
-        return low not in ("us", "meta", "turkey", "apple", "arm", "oracle", "alphabet") or core != low
-    if opens:
-        return any(char.isupper() or char.isdigit() for char in core[1:])
-    return core[0].isupper() or any(char.isupper() for char in core[1:])
+def _is_name(phrase: str) -> bool:
+    """Whether a phrase, but for an article and a possessive, is a name."""
+    bare = re.sub(r"^(?:the|an?) |['’]s?$", "", phrase)
+    return _names(bare, opening=True) == [bare]
 
 
 def _kind(phrase: str) -> str:
     """What a phrase names: "time", "place", "company" or, when that cannot be told, "name"; "" for no name at all."""
-    words = [re.sub(r"['’]s?$", "", word) for word in re.sub(rf"^{ARTICLE} ", "", phrase.lower()).split()]
-    if TIME.fullmatch(" ".join(words)):
+    words = re.sub(r"^(?:the|an?) |['’]s?$", "", phrase.strip().lower()).split()
+    if re.fullmatch(TIME, " ".join(words)):
         return "time"
-    if words and all(word in PLACES or word in COMPASS for word in words):
+    if words and PLACES.issuperset(words):
         return "place"
-    if words and (
-        all(word in COMPANIES or word in COMPANY_WORDS or word == "ai" for word in words)
-        or words[-1] in ("inc", "corp", "ltd", "gmbh")
-    ):
+    if words and {*map(str.lower, COMPANY)}.issuperset(words):
         return "company"
-    return "name" if next(iter(_names(phrase, first=True)), None) is not None else ""
-
-
-def _is_person(name: str, turn: _Turn) -> bool:
-    """Whether a name is somebody's: two or three capitalised words, or one that the quote has speaking."""
-    if _kind(name) != "name" or re.search(r"\d", name):
-        return False
-    last = re.escape(name.split()[-1])
-    role = r"(?:CEO|CTO|CFO|President|Chairman|Mr\.?|Mrs\.?|Ms\.?|Dr\.?|Professor|Prof\.?)"
-    speaks = r"(?:said|says|emphasized|emphasised|noted|expressed|revealed|argued|explained|wrote|told|added)"
-    if re.search(
-        rf"{role} (?:\w+ )?{last}\b|\b{speaks} (?:\w+ )?{last}\b|{last},? {speaks}\b|According to {last}",
-        f"{turn.quoted} {turn.text}",
-    ):
-        return True
-    clause = turn.clause
-    return bool(
-        clause
-        and clause.subject == name
-        and _base(clause.verb) in SPEAKING
-        and re.fullmatch(r"[A-Z][a-z]+ (?:[A-Z]\.? )?[A-Z]\w+", name)
-    )
+    return "name" if _names(phrase, opening=True) else ""
 
 
 def _cased(phrase: str, turns: Sequence[_Turn]) -> str:
-    """A name typed in small letters, as it is written."""
-
-    def cased(match: re.Match[str]) -> str:
-        word = match.group()
-        if not word.islower() or word in FUNCTION:
-            return word
-        if word in CASED:
-            return CASED[word]
-        if word in COMPANIES or word in PLACES or word in MONTHS:
-            return word.capitalize()
-        seen = (re.search(rf"(?<=\w )(?=\w*[A-Z])(?i:{re.escape(word)})\b", f"{t.quoted} {t.text}") for t in turns)
-        return next((found.group() for found in seen if found), word)
-
-    return re.sub(r"[\w-]+", cased, phrase)
+    """Names typed in small letters as they are written, here or in the conversation."""
+    said = " ".join(f"{turn.quoted} {turn.text}" for turn in turns)
+    for word in {*re.findall(r"[\w-]+", phrase)} - {*FUNCTION}:
+        seen = re.search(rf"(?<=\w )(?=\w*[A-Z])(?i:{re.escape(word)})\b", said)
+        written = WRITTEN.get(word) or (word.capitalize() if re.fullmatch(MONTH, word) else seen.group() if seen else word)
+        phrase = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", written, phrase) if word.islower() else phrase
+    return phrase
 
 
-# --- fragments: "why?", "And Microsoft?", "in Europe?" ------------------------------------------------------------------
+def _is(noun: str) -> str:
+    head = re.split(rf" {PREP} ", noun)[0]
+    return "are" if re.search(r"\b[a-z]+[^\Wsui]s$", head) and not noun.startswith("what ") else "is"
 
 
-def _from_fragment(asked: str, typed: str, turns: Sequence[_Turn], *, led: bool) -> str | None:
-    """A question without a clause of its own, put into the question before; None when it has one."""
+def _find(kind: str, turns: Sequence[_Turn]) -> str:
+    """The person, company or place that was named last: in a question, its answer or, but for a place, its quote; or ""."""
+    for turn in turns:
+        if _kind(turn.named) in ("name", "place") and (turn.wh.lower(), kind) in (("who", "person"), ("where", "place")):
+            return turn.named
+        for name in [*_names(turn.text), turn.named, *_names("" if kind == "place" else turn.quoted)]:
+            if name and (_is_person(name, turn) if kind == "person" else _kind(name) == kind):
+                return name
+    return ""
+
+
+def _is_person(name: str, turn: _Turn) -> bool:
+    """Whether a name is somebody's: the question or the quote has its bearer speaking, or in an office."""
+    last = re.escape(name.split()[-1])
+    office = r"(?:CEO|CTO|CFO|President|Chairman|Mr\.?|Mrs\.?|Ms\.?|Dr\.?|Prof(?:essor|\.)?)"
+    speaks = r"(?:say|said|says|think|emphasi[sz]ed|noted|expressed|reveal|revealed|argued|explained|wrote|told|added)"
+    shown = rf"{office} (?:\w+ )?{last}\b|\b{speaks} (?:\w+ )?{last}\b|\b{last},? {speaks}\b|According to {last}\b"
+    asked = turn.rest == name and turn.wh.lower() == "who"  # "Who is Ada Lovelace?"
+    return _kind(name) == "name" and (asked or re.search(shown, f"{turn.quoted}\n{turn.text}") is not None)
+
+
+# --- a question word: "why?", "since when?", "who said that?" ---------------------------------------------------------
+
+
+def _from_question_word(asked: str, turns: Sequence[_Turn]) -> str | None:
+    """A question word and what little it brings, asked of the question before; None when it brings more."""
     last = turns[0]
     if WHY.fullmatch(asked):
-        return last.ask("Why")
-    if CONFIRM.fullmatch(asked):
-        return last.text
-    if SOURCE.fullmatch(asked):
-        return f"Which file says {last.embedded}"
-    if asked.lower() in ("says who", "who says"):
-        return f"Who says {last.embedded}"
-    if reporter := REPORTER.fullmatch(asked):
-        return f"{asked[: reporter.end('verb')]} {last.embedded}"
-    if (event := EVENT.fullmatch(asked)) and (made := _event(event, last)):
-        return made
-    if comparison := COMPARISON.fullmatch(asked):
-        return _comparison(comparison, next((turn for turn in turns if re.match(r"how (?:much|many)\b", turn.text, re.I)), last))
+        made = _ask("Why", last)
+        return made.replace(f"{last.subject} ", f"{last.subject} not ", 1) if last.subject and asked.lower() == "why not" else made
     if MORE.fullmatch(asked):
-        return f"Tell me more about {last.topic}"
-    about = ABOUT.match(asked)
-    fragment = asked[about.end() :] if about else asked
-    words = fragment.lower().split()
-    if not words or len(words) > 6:
+        return f"Tell me more about {_thing(last) or last.text}"
+    if reporter := REPORTER.fullmatch(asked):
+        return f"{reporter['asks'] or 'Who says'} {_embedded(last)}"
+    if event := EVENT.fullmatch(asked):
+        verb = _base(event["verb"].lower())
+        if verb in ("happen", "do", _base(last.verb)):
+            return _ask(event["wh"], last)
+        if verb in ("start", "begin", "end", "stop") and last.subject and last.adjunct:
+            return f"{event['wh']} {event['aux']} {last.subject} {verb} to {_base(last.verb)} {last.rest}"
+    if comparison := COMPARISON.fullmatch(asked):
+        figure = next((turn for turn in turns if re.match("how (?:much|many)", turn.wh, re.I)), last)
+        return f"{figure.text} compared with {comparison['other']}"
+    if counted := re.fullmatch(rf"how many(?: (?P<rest>{AUX}\b.*))?", asked, re.I):
+        plurals = [last.asked, last.subject, *re.findall(r"\b[a-z]{3,}[^\Wsui]s$", last.text)]
+        noun = next((noun for noun in plurals if noun.endswith("s")), "")
+        before = last.text[len(last.wh) :] if last.asked else f"{last.verb} {last.rest}"
+        more = counted["rest"] if counted["rest"] and " " in counted["rest"] else before
+        made = f"how many {noun} {more}"
+        return (_from_pronouns(made, turns) or made) if noun else None
+    plain = len(asked.split()) <= 6 and not PRONOUN.search(asked) and not ABOUT.match(asked)
+    return _from_bare_question(bare, last) if plain and (bare := BARE.fullmatch(asked)) else None
+
+
+def _from_bare_question(bare: re.Match[str], last: _Turn) -> str | None:
+    """ "How much?", "since when?", "which ones?", "how much in 2024?"."""
+    asked, wh = bare.group().lower(), bare["wh"].lower().removesuffix(" exactly")
+    if bare["tail"] and len(wh.split()) > 1 + wh.startswith("how "):
+        return None  # "how many mailboxes on the ship"
+    brought = re.sub(r"^.*?\b(?:which|what|how|who)(?: (?:report|study|cost))?", "", asked).split()
+    if any(word in AUXILIARY or _is_verb(word) for word in brought):
         return None
-    if BARE_QUESTION.match(fragment) and not PRONOUN.search(fragment):
-        return _bare_question(fragment, last)
-    if (too := TOO.fullmatch(fragment)) and not about:
-        return _too(too, last, turns)
-    if any(word in AUXILIARY for word in words) or words[0] in NO_FRAGMENT:
-        return None
-    if len(words) > 1 and _base(words[0]) in VERBS | {"compare", "list", "name", "summarize", "summarise", "define", "translate"}:
-        return None
-    return _substituted(fragment, last, turns) if led or about or _is_bare(fragment, typed, last, turns) else None
-
-
-def _is_bare(fragment: str, typed: str, last: _Turn, turns: Sequence[_Turn]) -> bool:
-    """Whether words without "and" or "what about" ask the last question of something else, and are not words to search for."""
-    words = fragment.split()
-    name = _cased(fragment, turns)
-    if words[0].lower() in PREPOSITION:
-        return len(words) <= 4
-    kind = _kind(name)
-    if kind == "time" or (kind in ("company", "place") and any(_kind(match.group()) == kind for match in last.names)):
-        return True
-    whole = next((match.group() for match in _names(name, first=True)), "")
-    owned = re.match(r"(?:its|their|his|her)\b|\S+['’]s$", fragment, re.I) is not None
-    return typed.endswith("?") and (owned or (len(words) <= 3 and len(whole) >= len(re.sub(rf"^{ARTICLE} |['’]s?$", "", name))))
-
-
-def _event(event: re.Match[str], last: _Turn) -> str | None:
-    """ "When did it start?", "why did that happen?": what the question before told of."""
-    clause = last.clause
-    if event["verb"].lower().startswith(("happen", "occur", "take", "come")):
-        return last.ask(event["wh"])
-    if clause and clause.subject and clause.verb and clause.adjunct and clause.aux != "be":
-        ends = event["verb"].lower().startswith(("end", "stop", "fin"))
-        return f"{event['wh']} {event['aux']} {clause.subject} {'stop' if ends else 'start'} to {_base(clause.verb)} {clause.rest}"
-    return None
-
-
-def _comparison(comparison: re.Match[str], last: _Turn) -> str:
-    """ "Is that more than Google's?": the question before, asked of both."""
-    other = comparison["other"]
-    clause = last.clause
-    if names := list(_names(other, first=True)):
-        bare = re.sub(r"['’]s?$", "", other)
-        other = bare if len(names[0].group()) == len(bare) else other
-    if clause and clause.subject and clause.verb and re.match(r"how (?:much|many)\b", clause.wh, re.I):
-        more = comparison["more"].lower()
-        degree = "less" if more in ("less", "lower", "smaller", "fewer") else "more"
-        return f"{clause.aux} {clause.subject} {clause.verb} {degree} {clause.noun} {clause.rest} than {other}"
-    return f"{last.text} compared with {other}"
-
-
-def _too(too: re.Match[str], last: _Turn, turns: Sequence[_Turn]) -> str | None:
-    """ "Does Microsoft too?": the question before, asked of another."""
-    who = _cased(too["who"], turns)
-    name = next((match.group() for match in _names(who, first=True)), "")
-    if len(name) < len(re.sub(rf"^{ARTICLE} ", "", who)) or last.clause is None:
-        return None
-    clause = last.clause
-    if clause.subject and clause.verb and clause.wh.lower() in ("", "why", "how"):
-        return f"{too['aux'] if clause.aux in ('do', 'does') else clause.aux} {who} {clause.verb} {clause.rest}"
-    return _substituted(who, last, turns)
-
-
-def _bare_question(fragment: str, last: _Turn) -> str | None:
-    """ "How much?", "since when?", "in which year?", "how much in 2024?": the question before under another question word."""
-    clause = last.clause
-    if so := re.fullmatch(r"why (so|that|this|such) (\w+)", fragment, re.I):
-        by = so.group(2).lower() in ADVERBS and clause is not None and clause.verb
-        return f"{last.ask('Why')} so {so.group(2)}" if by else f"Why {_is(last.thing)} {last.thing} so {so.group(2)}"
-    if fragment.lower() == "than what":
-        return f"{last.text} than what"
-    many = re.match(rf"how (?:many|much) (?=(?:{'|'.join(AUXILIARY)})\b)", fragment, re.I)
-    if many and (noun := _plural(last.text)):
-        return f"{many.group()}{noun} {fragment[many.end() :]}"
-    words = fragment.lower().split()
-    if any(
-        word in AUXILIARY or _base(word) in VERBS - {"cost", "plan", "report", "name", "place", "show", "process"}
-        for word in words[1:]
-    ):
-        return None
-    asks = next((i for i, word in enumerate(words) if word in QUESTION_WORD), 0)
-    cut = next((i for i, word in enumerate(words) if i > asks and word in PREPOSITION), len(words))
-    wh, tail = " ".join(fragment.split()[:cut]), " ".join(fragment.split()[cut:])
-    if clause is None:
-        return f"{wh}? ({last.text}) {tail}" if not tail else None
-    low = wh.lower()
-    if low.endswith(" else"):
-        made = f"{clause.wh} else {clause.aux} {clause.subject} {clause.verb} {clause.rest}"
-    elif re.fullmatch(r"which(?: ones?)?|who(?: exactly)?|what(?: exactly)?", low):
-        if not clause.wh and clause.verb and (kind := _plural(last.done_to)):
-            return f"Which {kind} {clause.aux} {clause.subject} {clause.verb} {clause.rest.replace(last.done_to, '', 1)}"
-        if not clause.noun and not (low.startswith("which") and len(last.names) > 1):
-            return None
-        made = (
-            f"Which {clause.noun} {clause.aux} {clause.subject} {clause.verb} {clause.rest}"
-            if clause.noun
-            else f"{wh} of {_listed(last)}"
-        )
-    elif re.fullmatch(r"(?:which|what) (?:year|month|day|date|quarter|country|city|place|state|region)", low):
-        made = last.ask(f"in {wh}")
-    elif clause.noun and low == ("how many" if clause.noun.endswith("s") else "how much"):
-        made = f"{wh} {clause.noun} {clause.aux} {clause.subject} {clause.verb} {clause.rest}"
-    elif low == "how many" and (noun := _plural(last.text)):
-        made = re.sub(rf"\s+{re.escape(noun)}\b", "", last.ask(f"how many {noun}")[len(f"how many {noun}") :])
-        made = f"how many {noun}{made}"
+    if wh in ("which", "which one", "which ones", "who", "what"):
+        noun = last.asked or ("" if last.wh or not last.object else last.object.split()[-1])
+        rest = last.rest if last.wh else last.rest.replace(last.object, "", 1)
+        made = f"Which {noun} {last.aux} {last.subject} {last.verb} {rest}" if noun else ""
+    elif wh.endswith(" else"):
+        made = f"which other {last.asked or 'ones'} {last.text[len(last.wh) :]}"
     else:
-        made = last.ask(re.sub(r" exactly$", "", wh))
-    return _placed(made, tail) if tail else made
+        made = _ask(f"in {wh}" if re.fullmatch(r"(?:which|what) (?:year|month|country|city|place)", wh) else wh, last)
+    return _placed(made, bare["tail"].strip()) if made and bare["tail"] else made or None
 
 
-def _listed(turn: _Turn) -> str:
-    return " and ".join(dict.fromkeys(match.group() for match in turn.names))
+def _embedded(turn: _Turn) -> str:
+    """The question before inside another one: "how much AWS spent in 2022"."""
+    wh = f"{turn.wh[:1].lower()}{turn.wh[1:]}" or "whether"
+    if turn.subject and turn.aux in ("do", "does", "did"):
+        ending = {"do": "", "does": "s", "did": "ed"}[turn.aux]
+        return f"{wh} {turn.subject} {_inflected(turn.verb, ending) if ending else turn.verb} {turn.rest}"
+    if turn.verb:
+        return f"{wh} {turn.subject} {turn.aux} {turn.verb} {turn.rest}"
+    subject = turn.rest if turn.wh else _thing(turn)
+    return f"{wh} {subject} {turn.aux} {turn.rest.removeprefix(subject)}" if turn.aux else f"“{turn.text}”"
 
 
-def _plural(text: str) -> str:
-    """The last plural noun in small letters, "jobs"; "" for none."""
-    found = re.findall(r"(?<!['’])\b(?!does\b|is\b|was\b|has\b|this\b|its\b|his\b|yes\b|plus\b)[a-z]{2,}[^s\W]s\b", text)
-    plain = [word for word in found if _base(word) == word or not re.search(rf"\b(?:which|who|what)(?: \w+)? {word}\b", text)]
-    return plain[-1] if plain else ""
+def _ask(wh: str, turn: _Turn) -> str:
+    """The question before with another question word."""
+    if turn.verb == "happen" and (to := re.match(r"(?:to|with) (.+?)( (?:in|by|after|before) .+)?$", turn.rest)):
+        return f"{wh} {turn.aux} {to[1]} change{to[2] or ''}"
+    if turn.verb and not turn.subject and (who := turn.named or turn.asked):
+        return f"{wh} {_asked_of(who if turn.named or who.endswith('s') else f'the {who}', turn)}"
+    if turn.subject and turn.rest in PREPOSITION:  # "Who did Microsoft invest in?"
+        missing = turn.named or turn.asked
+        return f"{wh} {turn.aux} {turn.subject} {turn.verb} {f'{turn.rest} {missing}' if missing else ''}"
+    if turn.subject:
+        return f"{wh} {turn.aux} {turn.subject} {turn.verb} {'' if turn.adjunct else turn.asked or 'that'} {turn.rest}"
+    if turn.aux and turn.wh.lower() == "who" and turn.named:
+        return f"{wh} {turn.aux} {turn.named} {turn.rest}"
+    if turn.aux and turn.adjunct:
+        degree = re.fullmatch(r"how (\w+)", turn.wh, re.I)
+        return f"{wh} {turn.aux} {turn.rest} {f'so {degree[1]}' if degree else ''}"
+    return f"{wh}? ({turn.text if turn.wh else _thing(turn)})"
 
 
-def _substituted(fragment: str, last: _Turn, turns: Sequence[_Turn]) -> str | None:
-    """The last question with its parts replaced by those of the fragment that are alike: "Amazon" | "in Anthropic"."""
-    starts = [m.start() for m in re.finditer(rf"(?<!\S)(?:{'|'.join(PREPOSITION)})\s(?!$)", fragment, re.I)]
-    cuts = sorted({0, *starts, len(fragment)})
-    parts = [fragment[a:b].strip() for a, b in pairwise(cuts) if fragment[a:b].strip()]
-    if len(parts) > 1 and re.match(r"the ones? ", parts[0] + " ", re.I):
-        parts = [fragment]
-    elif len(parts) > 1 and not _kind(_cased(parts[0], turns)) and parts[0].lower().split()[0] not in PREPOSITION:
-        parts = [fragment]  # "the cost of training" is one thing
-    text: str | None = last.text
-    for part in parts:
-        if text is None:
-            return None
-        preposition = part.split()[0]
-        if preposition.lower() in PREPOSITION and len(part.split()) > 1:
-            text = _placed(text, f"{preposition.lower()} {_cased(part[len(preposition) :].strip(), turns)}")
-        else:
-            text = _exchanged(text, _cased(part, turns), last, turns)
-    return None if text == last.text else text
+def _asked_of(who: str, turn: _Turn) -> str:
+    """A question that asks for its subject, asked of one: "Which planets have rings?" of Mars is "does Mars have rings"."""
+    base = _base(turn.verb)
+    does = "do" if base == turn.verb and who == turn.asked else "does" if turn.verb in (base, _inflected(base, "s")) else "did"
+    return f"{turn.aux or does} {who} {turn.verb if turn.aux else base} {turn.rest}"
+
+
+# --- a fragment: "And Microsoft?", "what about 2023?", "in Europe?" -----------------------------------------------------
+
+
+def _from_fragment(asked: str, typed: str, turns: Sequence[_Turn]) -> str | None:
+    """Words without a clause of their own, put into the question before; None for a whole question and words to search for."""
+    last, about = turns[0], ABOUT.match(asked)
+    fragment = _cased(asked[about.end() :] if about else asked, turns)
+    fragment = re.sub(rf"(?i)^(?:the|that|those) ones? (?={PREP} )|^(?:the|that) (?=.+ ones?$)| ones?$", "", fragment)
+    words = fragment.lower().split()
+    if len(words) > 6 or words[0] in ("if", "because", "i", "you", "we", "he", "she", "it", "they", "please"):
+        return None
+    if (too := TOO.fullmatch(fragment)) and _is_name(too["who"]) and last.aux and not about:
+        aux = too["aux"] if last.aux in ("do", "does") else last.aux
+        yes_or_no = last.subject and last.wh.lower() in ("", "why", "how")
+        return f"{aux} {too['who']} {last.verb} {last.rest}" if yes_or_no else _exchanged(last.text, too["who"], last)
+    kind = _kind(fragment)
+    alike = kind in ("time", "place", "company") or words[0] in PREPOSITION or (typed.endswith("?") and _is_name(fragment))
+    own_verb = {*AUXILIARY, *QUESTION, "compare", "list", "name", "describe"} & {*words} or (
+        len(words) > 1 and _is_verb(words[0]) and not words[0].endswith("ing")
+    )
+    if own_verb or "," in fragment or not (about or LEAD.match(typed) or alike):
+        return None
+    starts = [match.start() for match in re.finditer(rf"(?<!\S){PREP} (?=\S)", fragment, re.I)]
+    if starts and starts[0] and not _kind(fragment[: starts[0]]):
+        starts = []  # "the cost of training" is one thing, "Amazon | in Anthropic" are two
+    made: str | None = last.text
+    for start, end in pairwise(sorted({0, *starts, len(fragment)})):
+        part = fragment[start:end].strip()
+        if made:
+            made = _placed(made, part[0].lower() + part[1:]) if start in starts else _exchanged(made, part, last)
+    return made if made != last.text else None
 
 
 def _placed(text: str, phrase: str) -> str:
     """A question with "in Europe" put where it has another "in …" of the same kind, else at its end."""
     preposition, _, what = phrase.partition(" ")
-    if not what:
-        return text
-    kind = _kind(what)
-    month = re.fullmatch(MONTH, what, re.I)
-    if month and (there := re.search(rf"\b{MONTH}(?= {YEAR}\b)", text, re.I)):
-        return text[: there.start()] + what + text[there.end() :]
-    if (month or re.fullmatch(r"q[1-4]", what, re.I)) and (there := re.search(rf"\b{YEAR}\b", text)):
-        return f"{text[: there.start()]}{what} {text[there.start() :]}"
-    if kind == "time" and (there := TIME.search(text)):
-        return text[: there.start()] + what + text[there.end() :]
-    ends = rf"(?=\s(?:{'|'.join(PREPOSITION)}|and|or|than)\s|$)"
-    for place in re.finditer(rf"(?<=\s)(?P<prep>{re.escape(preposition)})\s(?P<what>.+?){ends}", text, re.I):
+    kind, time = _kind(what), re.search(TIME, text)
+    if kind == "time" and time:
+        year = re.search(r" \d{4}$", time.group()) if re.fullmatch(MONTH, what, re.I) else None
+        return text[: time.start()] + what + (year.group() if year else "") + text[time.end() :]
+    name = f"{NAME}|" if preposition not in ("about", "for") else ""  # "about AWS margins", but "to Oslo" leave
+    for place in re.finditer(rf"(?<= ){re.escape(preposition)} (?P<what>{name}.+?(?= (?:{PREP}|and|or|than) |$))", text):
         old = _kind(place["what"])
-        if (
-            old == kind
-            or (kind in ("name", "place") and old in ("name", "place"))
-            or (preposition in ("about", "for") and old != "time")
-        ):
-            return f"{text[: place.start()]}{phrase}{text[place.end() :]}"
+        if kind == old or {kind, old} == {"name", "place"} or (preposition in ("about", "for", "on") and old != "time"):
+            return text[: place.start()] + phrase + text[place.end() :]
     return f"{text} {phrase}"
 
 
-def _exchanged(text: str, what: str, last: _Turn, turns: Sequence[_Turn]) -> str | None:
+def _exchanged(text: str, what: str, last: _Turn) -> str | None:
     """A question asked of something else: the part of it that is of the same kind is exchanged."""
-    if made := _other_noun(text, what, last):
-        return made
-    named = re.match(r"[Tt]he [A-Z0-9]", what) is not None
-    if (own := re.match(r"(?:its|their|his|her|the) (?=\w)", what, re.I)) and not named:
-        return _asked_of_part(text, what[own.end() :], last, turns, definite=own.group().lower() == "the ")
-    if what.lower() in ("elsewhere", "other places", "other countries", "other locations", "anywhere else"):
-        place = re.search(r"(?<=\s)in (?!\d)(?P<what>\S+(?: [A-Z]\S*)*)", text)
-        return f"{text[: place.start()]}in other locations{text[place.end() :]}" if place else f"{text} elsewhere"
-    if re.search(r"['’]s$", what):
-        owner = re.search(r"[A-Z]\w*['’]s?(?=\s)", text)
-        if owner:
-            return text[: owner.start()] + what + text[owner.end() :]
-        what = re.sub(r"['’]s$", "", what)
-    kind = _kind(what)
+    kind, names, thing = _kind(what), _names(text), _thing(last)
+    if own := re.match(r"(?:its|their|his|her) (?=\w)", what, re.I):
+        return f"What {_is(what)} {thing}'s {what[own.end() :]}" if thing else None
+    if what.lower() == "elsewhere":
+        return re.sub(r"(?<= in )[A-Z]\S*(?: [A-Z]\S*)*", "other places", text)
     if kind == "time":
-        return _placed(text, f"in {what}") if re.search(r"\d|^\w+$", what) else f"{text} {what}"
-    whole = next((match.group() for match in _names(what, first=True)), "")
-    if kind and len(whole) >= len(re.sub(rf"^{ARTICLE} ", "", what)):
-        slots = list(_names(text))
-        alike = [slot for slot in slots if _kind(slot.group()) == kind] or slots
-        if alike:
-            start, end = alike[0].span()
-            article = re.search(r"\bthe $", text[:start], re.I)
-            if article and re.match(rf"$| (?:{'|'.join(FUNCTION)})\b", text[end:]):
-                start = article.start()
-            return text[:start] + what + text[end:]
-        if last.clause and last.clause.asks_for_subject and not last.clause.aux:  # "Which planets have rings?" "And Mars?"
-            base = _base(last.clause.verb)
-            past = last.clause.verb not in (base, "has") and not last.clause.verb.endswith("s")
-            return f"{'did' if past else 'does'} {what} {base} {last.clause.rest}"
-        return _placed(text, f"in {what}") if kind == "place" else _of_noun(text, what, last)
-    if re.search(r"['’]s\b", what) or (kind and len(whole) > 2):
-        return f"What {_is(what)} {what}"  # "Google's pricing" brings its owner
-    return _of_noun(text, what, last)
+        return _placed(text, f"in {what}")
+    if _is_name(what) and names:
+        old = next((name for name in names if _kind(name) == kind), names[0])
+        its_article = rf"(?:\bthe (?={re.escape(old)}(?:$| {_any(FUNCTION)}\b)))?"
+        return re.sub(rf"{its_article}(?<![\w-]){re.escape(old)}(?![\w-])", lambda _: re.sub(r"['’]s$", "", what), text, count=1)
+    if kind == "place":
+        return _placed(text, f"in {what}")
+    if not last.aux and not last.verb:
+        return text.replace(thing, what) if thing and thing != text else None  # "Explain photosynthesis." "And respiration?"
+    if _is_name(what) and last.asked and last.verb and not last.subject:
+        return _asked_of(what, last)
+    if what.lower() in VERB and last.subject:  # "How many jobs will AI displace?" "And create?"
+        return text.replace(f" {last.verb}", f" {what.lower()}", 1)
+    if re.search(r"['’]s | of ", what):
+        return f"What {_is(what.split(' of ')[0])} {what}"  # "Google's pricing" brings its owner
+    if about := re.search(r"\babout (.+?)(?= (?:in|at|on|by) |$)", text):
+        topic = f"{about[1]}'s {what}" if _is_name(about[1]) else what
+        return text[: about.start(1)] + topic + text[about.end(1) :]
+    article, part = what.startswith(("the ", "a ", "an ")), what.removeprefix("the ")
+    if (of := re.search(r" (?:of|for) ([a-z][^A-Z]*)$", text)) and last.aux and not last.verb and not article:
+        return text[: of.start(1)] + what  # "What are the symptoms of flu?" "And covid?"
+    old = last.object if last.object and (not article or last.subject.lower() in SPEAKER) else last.subject
+    if last.verb and old and old[0].islower() and not _names(old):
+        return text.replace(old, what, 1)
+    if kind and thing and thing in text:
+        return text.replace(thing, what, 1)
+    owner = thing.split(" of ")[-1]
+    return f"What {_is(part)} the {part} of {owner}" if owner else None
 
 
-def _other_noun(text: str, what: str, last: _Turn) -> str:
-    """The last question asked of another thing of no name: "the butcher", "a bun", "my email"; "" where it asks of none."""
-    clause = last.clause
-    if (
-        clause is None
-        or not clause.verb
-        or _base(clause.verb) in SPEAKING
-        or re.match(r"(?:its|their|his|her) ", what, re.I)
-        or (_kind(what) and not what[:4].islower())
-        or _kind(what) == "time"
-    ):
-        return ""
-    if clause.verb and what.lower() in VERBS and clause.subject:
-        return text.replace(f" {clause.verb}", f" {what.lower()}", 1)
-    spoken = clause.subject.lower() in SPEAKERS
-    named = clause.subject and next(_names(clause.subject.split()[0], first=False), None)
-    old = last.done_to if spoken or clause.asks_for_subject else "" if named else clause.subject
-    if (
-        not old
-        or old not in text
-        or (clause.subject and clause.noun and not what[:4].lower().startswith(("the ", "a ", "an ")) and clause.noun.endswith("s"))
-    ):
-        return ""
-    if one := re.match(r"(?:the|that|those) ones? (?=\w)", what, re.I):
-        preposition = what[one.end() :].split()[0]
-        kept = re.split(rf" (?:{'|'.join(PREPOSITION)}) ", old)[0]
-        return text.replace(old, f"{kept} {what[one.end() :]}", 1) if preposition in PREPOSITION else ""
-    if next(_names(old), None) is not None and not old.lower().startswith(("the ", "a ", "my ")):
-        return ""
-    return text.replace(old, what, 1)
-
-
-def _of_noun(text: str, what: str, last: _Turn) -> str:
-    """A question asked of another common noun: "and costs?", "what about latency?"."""
-    clause = last.clause
-    if about := re.search(r"\babout (.+?)(?=\s(?:in|at|on|by)\s|$)", text):
-        named = next(_names(about.group(1), first=True), None)
-        of_it = f"{_owning(about.group(1))} {what}" if named and named.end() == len(about.group(1)) else what
-        return f"{text[: about.start(1)]}{of_it}{text[about.end(1) :]}"
-    if clause and clause.copula and what.islower() and (owner := re.search(r" (?:for|of) (?P<of>[a-z][^A-Z]*)$", text)):
-        return f"{text[: owner.start('of')]}{what}"
-    if clause and clause.noun and clause.noun.islower() and what.lower().endswith("s") == clause.noun.endswith("s"):
-        return text.replace(clause.noun, what, 1)
-    if not last.names:
-        return f"What {_is(what)} {what}"
-    return f"What {_is(what)} the {what} of {last.thing or last.names[0].group()}"
-
-
-def _asked_of_part(text: str, noun: str, last: _Turn, turns: Sequence[_Turn], *, definite: bool) -> str | None:
-    """ "And its price?", "the CEO?"."""
-    role = re.search(r"\bthe (?:\w+ ){1,3}?(?=(?:of|for|behind) )", text, re.I)
-    if definite and role:
-        return f"{text[: role.start()]}the {noun} {text[role.end() :]}"
-    owner = last.thing
-    if role and (of := re.search(r"\bof ([A-Z].*)$", text)):
-        owner = of.group(1)  # "Who is the partner of Google?", "its chips?": Google's
-    return f"What {_is(noun)} {_owning(owner)} {noun}" if owner else None
-
-
-def _is(noun: str) -> str:
-    return "are" if re.search(r"[^s\W]s$", noun) and not noun.endswith(("us", "is")) else "is"
-
-
-def _owning(owner: str) -> str:
-    return f"{owner}'" if re.search(r"[a-z]s$", owner) and not owner.istitle() else f"{owner}'s"
-
-
-# --- pronouns and "the company" -----------------------------------------------------------------------------------------
+# --- a pronoun, "the company", a comparison with one side ---------------------------------------------------------------
 
 
 def _from_pronouns(asked: str, turns: Sequence[_Turn]) -> str | None:
-    """A question with its pronouns replaced by what they stand for; None when it has none, or one of them stays dark."""
-    made: list[str] = []
-    end = 0
-    typed, clause = asked, turns[0].clause
-    if clause and clause.verb:  # "why did she do that?": do what was asked of
-        asked = re.sub(r"\bdo (?:that|this|it|so|the same)\b", f"{_base(clause.verb)} {clause.rest}", asked, flags=re.I)
-    for match in list(PRONOUN.finditer(asked))[:4]:
-        if match["word"] == "IT" or not _refers_back(asked, match, turns):
+    """A question with what it leaves to the conversation put in; None when that is nothing, or cannot be told."""
+    made, end, last = "", 0, turns[0]
+    typed = asked
+    if last.asked and (one := re.match(r"(?i)which one(s?) ", asked)):
+        asked = f"which {'of the ' if last.asked.endswith('s') and not one[1] else ''}{last.asked} {asked[one.end() :]}"
+    for match in PRONOUN.finditer(asked):
+        title = match.group()[0].isupper() and match.start() > 0  # the department IT, "Let Them Eat Cake"
+        if title or not _refers_back(asked, match):
             continue
-        replaced = _referent(asked, match, turns)
-        if replaced is None:
-            return None
-        start, stop, text = replaced
-        if start < end:
-            continue
-        if clause and clause.verb and text in made and match["word"].lower() in ("that", "this"):
-            text = f"{_ing(_base(clause.verb))} {clause.rest}"  # "What did Microsoft get out of that?": of investing
-        made += [asked[end:start], text]
-        end = stop
-    if made:
-        text = re.sub(r"\s+(?:too|also|as well)$", "", "".join(made) + asked[end:])
-        return _dated(text, turns[0])
-    if asked != typed:
-        return asked
-    return _from_open_comparison(asked, turns) or _from_definite(asked, turns)
-
-
-def _dated(text: str, last: _Turn) -> str:
-    """A question about the past asked after one about a certain year means that year."""
-    year = re.search(rf" in (?:{MONTH} )?{YEAR}\b", last.text, re.I)
-    past = re.match(r"(?:how (?:much|many)|what|which)\b[^,]*? (did|was|were|had) ", text, re.I)
-    same = past and last.clause is not None and last.clause.aux == past.group(1) and re.match(r"how|what|which", last.text, re.I)
-    return text + year.group() if year and same and not TIME.search(text) else text
-
-
-def _refers_back(asked: str, match: re.Match[str], turns: Sequence[_Turn]) -> bool:
-    """Whether a pronoun means something that only the conversation names."""
-    word, before, after = match["word"].lower(), asked[: match.start()], asked[match.end() :]
-    if any(empty.start() <= match.start() < empty.end() for empty in EMPTY_IT.finditer(asked)):
-        return False
-    if word == "there" and (
-        re.search(r"\b(?:is|are|was|were|be|been)\s+$", before, re.I) or re.match(r"\s+(?:is|are|was|were)\b", after)
-    ):
-        return False
-    if _earlier(before):
-        return False
-    if re.search(r":| or ", after):
-        return False  # "which of these is a fruit: …" goes on to name them
-    tokens = re.findall(r"[\w'’-]+", before.lower())
-    if word in ("that", "this", "these", "those"):
-        noun = re.match(r"\s+([\w-]+)", after)
-        following = noun.group(1).lower() if noun else ""
-        if (
-            word == "that"
-            and following
-            and not ((tokens and tokens[-1] in AUXILIARY) or _in_kinds(following) or following in PREPOSITION)
-        ):
-            return False
-        if _in_kinds(following) or not following:
-            return True
-        if tokens[-1:] == [] or tokens[-1] not in PREPOSITION:  # "is that noise the pump makes", "that" as a mere article
-            if tokens and tokens[-1] in ("is", "are", "was", "were") and len(after.split()) > 3 and following not in GRADES:
-                return False
-            if (
-                word != "that"
-                and following not in (*AUXILIARY, *PREPOSITION)
-                and _base(following) not in VERBS
-                and tokens[-1:] != ["is"]
-            ):
-                return False
-        return following != "about" or next(_names(before), None) is None  # "where did Huang say that about AWS?" names all of it
-    content = [i for i, token in enumerate(tokens) if token not in FUNCTION and _base(token) != "do"]
-    aux = next((i for i, token in enumerate(tokens) if token in AUXILIARY), None)
-    claimed = tokens and tokens[-1] in VERBS and re.match(rf"\s+(?:{'|'.join(AUXILIARY)}|\w+s)\b", after)
-    if word in ("it", "he", "she", "they") and claimed and any(tokens[i] not in VERBS for i in content):
-        return False  # "what does AWS claim it will do": AWS
-    if word in ("its", "their", "his", "her", "itself", "theirs", "hers"):
-        start = -1 if aux is None else aux
-        if word == "her" and not re.match(r"\s+\w", after):
-            return True
-        inner = [i for i in content if i > start and (aux is not None or i > 0)]
-        if aux is None and tokens and tokens[0] in ("which", "what", "how"):
-            inner = [i for i in content if i > 0]
-        return not [i for i in inner if _base(tokens[i]) not in VERBS or i == start + 1]
-    return True
-
-
-def _earlier(before: str) -> bool:
-    """Whether an earlier clause of the same question names what a pronoun stands for."""
-    ends = [boundary.start() for boundary in BOUNDARY.finditer(before) if boundary.start() > 0]
-    words = re.findall(r"[\w'’-]+", before[: ends[-1]].lower()) if ends else []
-    return any(word not in FUNCTION and _base(word) not in VERBS for word in words)
-
-
-def _in_kinds(noun: str) -> bool:
-    return noun in KIND_OF_COMPANY | KIND_OF_PERSON | KIND_OF_THING
-
-
-def _referent(asked: str, match: re.Match[str], turns: Sequence[_Turn]) -> tuple[int, int, str] | None:
-    """The stretch of the question to replace, and by what; None when nothing fits."""
-    word = match["word"].lower()
-    start, end = match.span()
-    verb = " is" if match["is"] or word == "it's" else ""
-    if (
-        word in ("that", "this", "these", "those")
-        and (noun := re.match(r"\s+([\w-]+)", asked[end:]))
-        and _in_kinds(noun.group(1).lower())
-    ):
-        found = _kind_named(noun.group(1).lower(), turns, pointed=True)
-        return (start, end + noun.end(), found) if found else None
-    last = turns[0]
-    if word in ("he", "him", "she") or (word in ("his", "her", "hers") and _first(turns, "person")):
-        found = _first(turns, "person")
-    elif word == "there":
-        found = _place(turns)
-        within = re.search(r"\b(?:in|from|at|to) $", asked[:start], re.I)
-        return (within.start() if within else start, end, f"{within.group() if within else 'in '}{found}") if found else None
-    elif word in ("they", "them", "their", "theirs"):
-        found = _plural_thing(turns)
-    elif word in ("that", "this") and re.search(r"\bmean\b", asked[:start] + asked[end:]) and last.short:
-        found = f"“{last.short}”"
-    elif word in ("that", "this") and last.clause and last.clause.copula and not last.clause.wh and not asked[end:].strip():
-        head = _head(last.clause.rest)  # "Is Claude available on Azure?" "What does he think about that?"
-        found = f"{head} being{last.clause.rest[len(head) :]}"
-    elif word in ("that", "this", "it") and last.clause and re.search(r"\b(?:say|said|tell|told)\s+$", asked[:start]):
-        found = f"that about {_about(last)}" if re.search(r"\b(?:say|said)\s+$", asked[:start]) else last.thing
-    else:
-        asked_how = (
-            last.clause
-            and last.clause.subject.lower() in SPEAKERS
-            and re.search(r"\b(?:is|was|does|did|will|can) $", asked[:start], re.I)
-        )
-        if asked_how and last.clause and last.clause.verb:  # "How do I reset my password?" "How long does it take?"
-            return start, end, f"{_ing(last.clause.verb)} {last.clause.rest}"
-        acts = any(_base(verb) in AGENT for verb in re.findall(r"\w+", asked[end:].lower())[:2])
-        found = (last.acted_on if word in ("it", "its") and not acts else "") or _first(turns, "thing")
-    if not found or re.search(rf"\b{re.escape(found)}\b", asked[:start]):
-        return None  # "does Amazon sell it?" about Amazon: not Amazon
-    if word in ("its", "their", "his", "hers", "theirs") or (word == "her" and re.match(r"\s+\w", asked[end:])):
-        found = _owning(found)
-    if (
-        word == "they"
-        and (aux := re.search(r"\b(do|are|have|were)\s+$", asked[:start], re.I))
-        and not re.search(r"[a-z]s(?: of .*)?$", found)
-    ):
-        singular = {"do": "does", "are": "is", "have": "has", "were": "was"}[aux.group(1).lower()]
-        return aux.start(), end, f"{singular} {found}{verb}"
-    return start, end, found + verb
-
-
-def _group(turn: _Turn) -> str:
-    """Several things that a question or its answer names, to choose from."""
-    if len(turn.names) > 1:
-        return _listed(turn)
-    if re.search(r", | and | or ", turn.short):
-        return turn.short
-    return f"the {turn.clause.noun}" if turn.clause and turn.clause.noun.endswith("s") else ""
-
-
-def _first(turns: Sequence[_Turn], what: str) -> str:
-    return next((found for turn in turns if (found := str(getattr(turn, what)))), "")
-
-
-def _about(turn: _Turn) -> str:
-    """What somebody spoke of, in the question before."""
-    about = re.search(r"\babout (.+)$", turn.text)
-    return about.group(1) if about else turn.thing
-
-
-def _plural_thing(turns: Sequence[_Turn]) -> str:
-    for turn in turns:
-        thing, clause = turn.thing, turn.clause
-        if clause and clause.noun.endswith("s") and clause.asks_for_subject:
-            return (turn.name_answered if _asks_which(clause.wh) else "") or _some(clause)
-        if clause and clause.noun.endswith("s") and _kind(clause.subject) == "name":
-            return f"the {clause.noun} of {clause.subject}"
-        head = re.split(rf" (?:{'|'.join(PREPOSITION)}) ", thing)[0]
-        if thing and (_kind(thing) in ("company", "name") or re.search(r"[^s\W]s$| and ", head)):
-            return thing
-        if clause and clause.noun.endswith("s"):
-            return turn.name_answered or f"the {clause.noun}"
-        if turn.company or (noun := _plural(turn.text)):
-            return turn.company or noun
-    return _first(turns, "thing")
-
-
-def _some(clause: _Clause) -> str:
-    """Those that a question asks the number or the names of: "enterprises", "the planets"."""
-    return f"the {clause.noun}" if _asks_which(clause.wh) else clause.noun
-
-
-def _place(turns: Sequence[_Turn]) -> str:
-    for turn in turns:
-        if turn.clause and turn.clause.wh.lower() in ("where", "which country", "which city") and turn.name_answered:
-            return turn.name_answered
-        found = [match.group() for match in turn.names if _kind(match.group()) == "place"]
-        found += re.findall(r"\b(?:in|at) ([A-Z][\w-]*(?: [A-Z][\w-]*)*)", turn.text)
+        found, before = _referent(asked, match, turns), asked[end : match.start()]
+        if found and found in made and last.subject and match["word"]:  # "What did it get out of that?": of investing
+            found = f"{_inflected(_base(last.verb), 'ing')} {last.rest}"
+        if found and (found in made or re.search(rf"\b{re.escape(found)}\b", asked[: match.start()])):
+            return None  # "does Amazon sell it?" about Amazon: not Amazon
         if found:
-            return found[0]
-    return ""
-
-
-def _kind_named(noun: str, turns: Sequence[_Turn], *, pointed: bool = False) -> str:
-    """What "the company", "the chip" or (`pointed`) "that plan" is, "" if that cannot be told."""
-    if noun in KIND_OF_COMPANY:
-        return _first(turns, "company")
-    if noun in KIND_OF_PERSON:
-        return _first(turns, "person")
-    for turn in turns:
-        said = re.search(rf"(?:\b(?:the|a|an|this)\s+|\S+['’]s\s+)?(?:[\w$€£.-]+\s+){{0,3}}?{re.escape(noun)}\b", turn.text, re.I)
-        if said and len(said.group().split()) > 1 and said.group().split()[0].lower() not in (*QUESTION_WORD, *AUXILIARY):
-            return said.group()
-        if turn.thing and (
-            pointed or re.search(rf"\b{re.escape(noun.rstrip('s'))}s?\b", f"{turn.text} {turn.short} {turn.quoted}", re.I)
-        ):
-            return turn.thing
-    return ""
-
-
-def _from_definite(asked: str, turns: Sequence[_Turn]) -> str | None:
-    """ "What are the company's challenges?", "who is the CEO?": the noun whose referent the conversation names."""
-    if len(asked.split()) > 12 or next(_names(asked), None) is not None:
-        return None
-    for match in re.finditer(r"\bthe ([\w-]+)(?P<own>['’]s)?", asked, re.I):
-        noun, rest = match.group(1).lower(), asked[match.end() :]
-        if re.match(r"\s+(?:of|for|in|by|at|from|with|that|which|who|to|behind|between)\b", rest, re.I):
-            return None
-        if noun in OWNED and not rest.strip() and not match["own"] and len(asked.split()) <= 6:
-            owner = _first(turns, "company") if noun in ("ceo", "cto", "cfo", "founder", "headquarters") else _first(turns, "thing")
-            return f"{asked} of {owner}" if owner else None
-        if noun in KIND_OF_COMPANY | KIND_OF_PERSON | KIND_OF_THING and re.match(r"$|\s+(?!\w+s?$)|\s+\w+$", rest):
-            found = _kind_named(noun, turns)
-            return f"{asked[: match.start()]}{found}{match['own'] or ''}{rest}" if found else None
+            before = _agreeing(before, found) if match.group().lower() in ("it", "they", "that", "those") else before
+            is_ = " is" if match["is"] and match["word"] else match["is"] or ""  # "it's", but "the company's"
+            made, end = f"{made}{before}{found}{is_}", match.end()
+    if made:
+        made = re.sub(r" (?:too|also|as well)$", "", made + asked[end:])
+        past, year = re.match(r"(?i)(?:how|what|which)\b.*? (?:did|was|were) ", made), re.search(r" in \d{4}\b", last.text)
+        return made + year.group() if past and year and last.asked and not re.search(TIME, made) else made
+    if asked != typed:
+        return asked  # "which one is the oldest?"
+    if owned := re.fullmatch(rf"(?:what|who) (?:is|was|are) the ({_any(OWNED)})", asked, re.I):
+        owner = _find("company", turns) if owned[1].lower() in ("ceo", "cto", "cfo", "founder") else _thing(turns[0])
+        return f"{asked} of {owner}" if owner else None
+    if (graded := re.fullmatch(rf"(?:is|are|was) (.+?) {GRADED}", asked, re.I)) and _is_name(graded[1]):
+        others = [name for name in _names(turns[0].text) if _kind(name) == _kind(graded[1]) and name != graded[1]]
+        return f"{asked} than {others[0]}" if others else None
     return None
 
 
-def _from_open_comparison(asked: str, turns: Sequence[_Turn]) -> str | None:
-    """ "Is Azure cheaper?", "which is bigger?": compared with what the question before was about."""
+def _agreeing(before: str, subject: str) -> str:
+    """The words before a subject, their auxiliary in its number: "how much do " they, "how much does " AWS."""
+    for plural, singular in SINGULAR.items():
+        other, own = (singular, plural) if _is(subject) == "are" else (plural, singular)
+        before = re.sub(rf"(?i)\b{other} $", f"{own} ", before)
+    return before
+
+
+def _refers_back(asked: str, match: re.Match[str]) -> bool:
+    """Whether a pronoun means something that only the conversation names."""
+    word, before, after = (match["word"] or "").lower(), asked[: match.start()], asked[match.end() :].lower()
+    if any(empty.start() <= match.start() < empty.end() for empty in EMPTY.finditer(asked)) or re.search(":| or ", after):
+        return False  # "which of these is a fruit: …" goes on to name them
+    clauses = [end.start() for end in CLAUSE_END.finditer(before) if end.start()]
+    if clauses and _brings(before[: clauses[-1]]):
+        return False  # "if AWS grows, will it …"
+    if not word:
+        return match["that"].lower() != "the" or (len(asked.split()) <= 7 and not _names(asked))
+    following = (re.findall(r"^ ([\w-]+)", after) or [""])[0]
+    last = (before.lower().split() or [""])[-1]
+    if word in ("that", "this", "these", "those"):
+        if last in BE and re.match(rf" (?:the|an?|[\w-]+(?: {PREP}|$))\b", after):
+            return True  # "is that bad for the climate", "is that a lot"
+        return following in ("", *PREPOSITION) or (last in ("", *AUXILIARY) and (_is_verb(following) or following in AUXILIARY))
+    if word == "it" and re.match(r"(?: enough)? (?:to|if)\b" if last in BE else r" (?:cost|take) .*\bto\b", after):
+        return False  # "whose idea was it to …", "how long did it take to …"
+    of_it = word in ("its", "their", "his", "theirs") or (word == "her" and following)
+    claimed = _is_verb(last) and (following in AUXILIARY or _is_verb(following))  # "what does AWS claim it will do"
+    aux = re.search(rf"\b{AUX}\b", before, re.I)
+    brought = _brings(before[aux.end() :] if aux else before)
+    if aux and of_it and not brought and re.match("ha[ds]|have", aux.group(), re.I):
+        return not _brings(before)  # "which place had its wettest day"
+    if word in ("it", "they", "them") and not claimed:
+        return brought < (2 if aux else 3)  # "why burn the hole in the tape instead of slicing it"
+    return not (of_it or claimed) or not brought
+
+
+def _brings(text: str) -> int:
+    """How many words of a question name something."""
+    return sum(word not in FUNCTION and not _is_verb(word) for word in re.findall(r"[\w'’-]+", text.lower()))
+
+
+def _referent(asked: str, match: re.Match[str], turns: Sequence[_Turn]) -> str:
+    """What a pronoun or "the company" stands for, "" if that cannot be told."""
+    word, noun, before = (match["word"] or "").lower(), (match["noun"] or "").lower(), asked[: match.start()]
+    thing = next((found for turn in turns if (found := _thing(turn))), "")
+    if re.search(r"\b(?:say|said) $", before):
+        return f"that about {thing}" if thing else ""
+    if noun in COMPANY_NOUN:
+        return _find("company", turns)
+    if noun:
+        said = rf"(?:\b(?:the|an?) |\S+['’]s )(?:[\w$€£.-]+ ){{1,3}}?{noun}\b|\b{noun.title()} [A-Z]\w+"
+        context = [turn.text for turn in turns] + [turn.quoted for turn in turns]
+        named = next((there.group() for text in context if (there := re.search(said, text))), "")
+        spoken_of = match["that"].lower() != "the" or any(noun in text.lower() for text in context)
+        return named or (f"the {noun} of {thing}" if spoken_of and _kind(thing) else thing if spoken_of else "")
+    if word in ("he", "him", "she", "his", "her", "hers"):
+        called = (name for turn in turns for name in _names(turn.text) if _kind(name) == "name" and name.replace(" ", "").isalpha())
+        found = _find("person", turns) or next(called, "")
+    elif word == "there":
+        found = _find("place", turns)
+        return found if not found or re.search(r"\b(?:in|from|at|to) $", before, re.I) else f"in {found}"
+    elif word in ("they", "them", "their", "theirs"):
+        found = _several(turns[0]) or thing
+        found = f"the {turns[0].asked}" if turns[0].asked.endswith("s") and before.endswith("of ") else found
+    else:
+        found = thing
     last = turns[0]
-    if re.search(r":| or ", asked):
-        return None
-    graded = r"(?:more|less|better|worse|(?!number|paper|power|server|computer|other|over|under|user|partner|order)\w{3,}er)"
-    if (which := re.match(r"(?:which|who)(?: one)? (?=(?:is|are|was|has) (?:\w+ )?(?:more|less|\w+er)\b)", asked, re.I)) and len(
-        last.names
-    ) > 1:
-        return f"Which of {_listed(last)} {asked[which.end() :]}"
-    if (which := re.match(r"which (?:one|ones|of (?:them|these|those)) (?=\w)", asked, re.I)) and (group := _group(last)):
-        return f"Which of {group} {asked[which.end() :]}"
-    own = list(_names(asked))
-    same = [
-        name.group() for name in last.names if own and _kind(name.group()) == _kind(own[0].group()) and name.group() not in asked
-    ]
-    if (
-        same
-        and len(own) == 1
-        and re.fullmatch(rf"(?:is|are|was) {re.escape(own[0].group())} (?:{graded}|(?:more|less) \w+)", asked, re.I)
-    ):
-        return f"{asked} than {same[0]}"
-    return None
+    if last.subject.lower() in SPEAKER and last.object and asked[match.end() :].startswith(" take"):
+        return f"{_inflected(last.verb, 'ing')} {last.object}"  # "How do I reset my password?" "How long does it take?"
+    if word in ("that", "this") and last.aux and not last.wh and not last.verb and not asked[match.end() :]:
+        return f"{found} being{last.rest.removeprefix(found)}"  # "Is Claude on Azure?" "What does he think about that?"
+    of_it = word in ("its", "their", "his", "hers", "theirs") or (word == "her" and asked[match.end() :])
+    return f"{found}'s" if found and of_it else found
+
+
+def _thing(turn: _Turn) -> str:
+    """What "it" is after this question, "" if that cannot be told."""
+    wh, names, person = turn.wh.lower(), _names(turn.text), bool(turn.subject) and _is_person(turn.subject, turn)
+    whole = re.split(rf" (?:in|on|since|by|as of|at) (?={TIME})", turn.rest)[0]
+    if not turn.verb and not turn.aux:
+        topic = re.sub(r"(?i)^(?:tell me|explain|describe|define|summari[sz]e)(?: more)?(?: about)? ", "", turn.text)
+        return "" if re.match(rf"(?i)(?:{WH}|{PREP}) ", topic) else topic
+    if not turn.verb and turn.aux not in BE:  # a verb that is not known
+        return (names or [""])[0]
+    if not turn.verb and wh in ("who", "whose"):
+        return (names or [""])[-1]
+    if not turn.verb and wh not in ("", "why"):
+        if turn.named and re.match(r"the\b.*\b(?:of|for|behind)\b", turn.rest, re.I):
+            return turn.named
+        if turn.asked and re.match(rf"{PREP} ", turn.rest):
+            return f"the {turn.asked} {turn.rest}"  # "What pressure is on the board?"
+        whole = re.sub(r"^the [a-z ]+ of (?=(?:the )?[A-Z])", "", whole)  # "the deadline of Apollo": it is Apollo
+        return re.split(r" (?:built|made|used|good)\b| for$", whole)[0]
+    if not turn.verb:  # a yes-or-no question about the name that it begins with, or the noun with its article
+        name = next((name for name in _names(turn.rest, opening=True) if turn.rest.find(name) <= 4), "")
+        phrase = re.split(rf" {PREP} ", turn.rest)[0].split()
+        article = phrase[:1] and phrase[0] in ("the", "a", "an", "this", "my", "our", "its", "their")
+        return name or " ".join(phrase[: max(2, len(phrase) - 1)] if article else phrase[:1])
+    if turn.asked and not turn.asked.endswith("s") and re.match(r"(?:which|what) (?!share|percent|part|number)", wh):
+        does = _inflected(turn.verb, "s") if turn.aux == "does" else _inflected(turn.verb, "ed") if turn.aux == "did" else ""
+        return turn.named or (
+            f"the {turn.asked} that {turn.subject} {does} {turn.rest}" if turn.subject and does else f"the {turn.asked}"
+        )
+    if wh == "what" and turn.subject and turn.aux in BE and turn.verb.endswith("ing"):
+        return f"what {turn.subject} {turn.aux} {turn.verb} {turn.rest}"
+    if not turn.subject or turn.subject.lower() in SPEAKER:
+        return turn.object or (names or [""])[0]
+    if person and not turn.adjunct:
+        return turn.rest.removeprefix("about ") if turn.rest.startswith("about ") else turn.named
+    acted_on = turn.object if turn.adjunct and (person or _kind(turn.subject) == "company") else ""
+    if acted_on.startswith(("the ", "its ")) or _kind(acted_on):  # "When did Amazon confirm the plan?": the plan
+        return f"{turn.subject}'s {whole[4:]}" if whole.startswith("its ") else whole
+    return turn.subject
+
+
+def _several(turn: _Turn) -> str:
+    """Who or what "they" are after this question, "" if that cannot be told."""
+    if turn.asked and not turn.subject and (turn.asked.endswith("s") or turn.wh.lower().startswith("how many")):
+        return turn.named or turn.asked
+    if turn.asked.endswith("s") and _kind(turn.subject) == "name":
+        return f"the {turn.asked} of {turn.subject}"
+    thing = _thing(turn)
+    return thing if _kind(thing) in ("company", "name") or _is(thing) == "are" else _find("company", [turn])
