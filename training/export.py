@@ -11,10 +11,13 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from rag.crossencoder import export
+from rag.spans import Features
 
-UNCALIBRATED = {"answerable": 1.0, "span": 0.2, "similarity": 0.0, "slope": 1.0, "intercept": 0.0, "threshold": 0.5}
+PLAIN = Features(*(float(name in ("answerable", "span")) for name in Features._fields))._asdict()
+UNCALIBRATED = {"ranking": PLAIN, "confidence": PLAIN, "intercept": 0.0, "threshold": 0.5}
 
 
 def main() -> None:
@@ -22,6 +25,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--mean-with", type=Path, help="folder of another reader: write the mean of its weights and the run's")
     args = parser.parse_args()
     state = torch.load(args.run / "checkpoint.pt", weights_only=True)
     before = args.out / "reader.json"
@@ -33,7 +37,12 @@ def main() -> None:
         "steps": state["step"],
         "calibration": json.loads(before.read_text())["calibration"] if before.exists() else UNCALIBRATED,
     }
+    other = load_file(args.mean_with / "model.safetensors") if args.mean_with else {}
     export(state["average"], args.out, card)
+    if other:
+        path = args.out / "model.safetensors"
+        mean = {name: ((tensor.float() + other[name].float()) / 2).half() for name, tensor in load_file(path).items()}
+        save_file(mean, path, metadata={"format": "pt"})
 
 
 if __name__ == "__main__":
