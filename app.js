@@ -118,7 +118,7 @@ let asked = null;
 const turnFor = (question) => make('section', {className: 'turn'},
   make('h2', {className: 'question', dir: 'auto', textContent: question.replace(/\s+/g, ' ').trim()}));
 const fill = (turn, html, answer) => {
-  turn.querySelector('.pending')?.remove();
+  turn.querySelectorAll('.pending, .draft').forEach((part) => part.remove());
   turn.insertAdjacentHTML('beforeend', html);
   turn.answer = answer;
   return turn;
@@ -154,7 +154,14 @@ watch('value', () => {
   const said = props.value;
   if (!asked || said?.ask !== asked.id) return;
   if (said.html) settle(said.html, said.answer);
-  else $('.pending span', asked.turn).textContent = said.stages;
+  else {
+    const pending = $('.pending', asked.turn);
+    $('span', pending).textContent = said.stages;
+    if (said.draft) {
+      asked.turn.querySelector('.draft')?.remove();
+      pending.insertAdjacentHTML('beforebegin', said.draft);
+    }
+  }
 });
 document.addEventListener('folio:ask-failed', () => {
   if (asked) settle(problem('That went wrong; the terminal that runs Folio says why. Ask again, or restart it.').outerHTML);

@@ -1,7 +1,7 @@
 """The chat: a page that shows Answers, and nothing else. Answering is `rag.assistant`, markup is `rag.render` and
 `rag.source_view`, what the page does by itself is `app.js`.
 
-    python app.py [--index DIR] [--sources DIR] [--host 127.0.0.1] [--port N] [--auth]
+    python app.py [--index DIR] [--sources DIR] [--generator MODEL] [--host 127.0.0.1] [--port N] [--auth]
 
 Brings the index up to date, then serves on loopback, or with a password to other machines. The page is one HTML component:
 nothing passes through Markdown, for a quote is data, and so is a question. The conversation is kept by the browser, which
@@ -25,7 +25,7 @@ from rag.conversation import Conversation, record_feedback, to_markdown
 from rag.errors import IndexMissing, InputError, RagError, Stopped
 from rag.library import Library
 from rag.quotes import file_state
-from rag.render import answer_html, notice_html, sentence, stages_text, welcome_html
+from rag.render import answer_html, draft_html, notice_html, sentence, stages_text, welcome_html
 from rag.serving import Login, check_host, free_port, guards, is_loopback, read_login, stay_offline
 from rag.source_view import documents_html, more_html, report_html, source_html
 from rag.suggest import suggest
@@ -47,9 +47,10 @@ AUTH_HELP = (
 SHOWN_SKIPS = 10  # `rag status` lists all
 SHOWN_DOCUMENTS = 200  # in the page's list; the search box finds the others
 
-PAGE = """
+OFFLINE, SENT = "offline, on this machine", "passages are sent to the model's machine"
+PAGE = f"""
 <header class="top">
-  <h1 class="name">Folio</h1><span class="where">offline, on this machine</span>
+  <h1 class="name">Folio</h1><span class="where">{OFFLINE}</span>
   <nav aria-label="Folio">
     <button type="button" data-do="new">New</button>
     <button type="button" data-do="history">History</button>
@@ -164,8 +165,11 @@ def page(assistant: "Assistant") -> "gr.Blocks":
         try:
             for step in steps(work):
                 if isinstance(step, Stage):
+                    if step in stages[-1:]:  # a model that is writing says so again and again
+                        continue
                     stages.append(step)
-                    yield {"ask": asked.ask, "stages": stages_text(stages)}
+                    draft = {} if step.answer is None else {"draft": draft_html(step.answer)}
+                    yield {"ask": asked.ask, "stages": stages_text(stages), **draft}
                 else:
                     yield {"ask": asked.ask, "html": answer_html(step, stages), "answer": step.model_dump(mode="json")}
         except Stopped:
@@ -251,7 +255,7 @@ def page(assistant: "Assistant") -> "gr.Blocks":
     # An upload that nobody took over leaves after an hour.
     with gr.Blocks(title="Folio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
         chat = gr.HTML(
-            html_template=PAGE,
+            html_template=PAGE if not settings.generator_remote else PAGE.replace(OFFLINE, SENT),
             js_on_load=(HERE / "app.js").read_text(encoding="utf-8"),
             apply_default_css=False,
             elem_id="folio",
@@ -384,6 +388,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="app.py", description="Chat with your own files: every answer is quoted from them.")
     parser.add_argument("--index", type=Path, metavar="DIR", help="folder of the index (default: ./index)")
     parser.add_argument("--sources", type=Path, metavar="DIR", help="folder of documents (default: the index's own, else ./seeds)")
+    parser.add_argument("--generator", metavar="MODEL", help="who writes answers: a folder, Hub name or endpoint (default: nobody)")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: 127.0.0.1); others need --auth")
     parser.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 7860; 0: any free one)")
     parser.add_argument("--auth", action="store_true", help=AUTH_HELP)
@@ -401,7 +406,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     from rag.index import build_index
     from rag.settings import Settings
 
-    settings = Settings.load(index=options.index, sources=options.sources)
+    settings = Settings.load(index=options.index, sources=options.sources, generator=options.generator)
     with progress_bar() as tell:
         report = build_index(settings=settings, progress=tell)
     if report.added or report.changed or report.removed or report.skipped:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag import catalog as catalogs
 from rag.catalog import Catalog
@@ -27,6 +27,9 @@ from rag.select import agreement, choose, short_answer
 from rag.settings import Settings
 from rag.types import Answer, Document, Hit, Quote, Span, Stage
 
+if TYPE_CHECKING:
+    from rag.generative import GenerativeReader
+
 Watch = Callable[[Stage], None]
 
 LONGEST_QUESTION = 2000  # characters; the encoder reads 256 tokens
@@ -36,12 +39,21 @@ NEAREST = 3  # passages shown, as no answer, when the files don't say
 class Assistant:
     """Models and index held open for many questions. Safe to share between threads: questions take turns."""
 
-    def __init__(self, settings: Settings, encoder: Encoder, reader: Reader, catalog: Catalog, dense: DenseIndex) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        encoder: Encoder,
+        reader: Reader,
+        catalog: Catalog,
+        dense: DenseIndex,
+        prose: "GenerativeReader | None" = None,
+    ) -> None:
         self.settings = settings
         self.encoder = encoder
         self.reader = reader
         self.catalog = catalog
         self.dense = dense
+        self.prose = prose  # None: answers are the files' words alone
         self._inode = catalog.path.stat().st_ino
         self._turn = threading.Lock()
         self._counted = (-1, 0)  # generation, its passages
@@ -58,7 +70,12 @@ class Assistant:
         encoder = open_encoder(settings.encoder, batch_size=settings.batch_size, threads=settings.threads)
         catalog, dense = _open_index(settings, encoder)  # first: without an index nobody should wait for a model
         reader = ExtractiveReader.load(encoder, threads=settings.threads)
-        return cls(settings, encoder, reader, catalog, dense)
+        prose = None
+        if settings.generator:
+            from rag.generative import GenerativeReader
+
+            prose = GenerativeReader.open(settings, reader, encoder)
+        return cls(settings, encoder, reader, catalog, dense, prose)
 
     def close(self) -> None:
         with self._turn:  # a question that is being answered is answered
@@ -85,9 +102,15 @@ class Assistant:
         the answering. Raises InputError for an empty or over-long question, for no files and for a file that is not indexed.
         """
         question = check_question(question)
+        tell = watch or _nobody
         understood = complete(question, history) if history else question
+        if self.prose and history:
+            understood = self.prose.understand(question, history, lambda: tell(Stage("searched", 0)))
         with self._reading():
-            answer = self._ask(understood, self._named(files), watch)
+            answer, hits = self._ask(understood, self._named(files), watch)
+            passages = self._documents(hits) if self.prose and answer.answered else {}
+        if self.prose and answer.answered:  # while it writes, others may ask
+            answer = self.prose.answer(answer, hits, passages, self.sources, tell)
         return answer if understood == question else answer.model_copy(update={"question": question, "understood": understood})
 
     def search(self, question: str, files: Sequence[str] | None = None, limit: int = 10) -> list[Hit]:
@@ -146,7 +169,13 @@ class Assistant:
             self._counted = self.dense.generation, self.catalog.counts()[1]
         return self._counted[1]
 
-    def _ask(self, question: str, names: Sequence[str] | None, watch: Watch | None) -> Answer:
+    def _documents(self, hits: Sequence[Hit]) -> dict[str, Document]:
+        """The documents of these passages, by source."""
+        found = {source: self.catalog.document(source) for source in dict.fromkeys(hit.chunk.source for hit in hits)}
+        return {source: document for source, document in found.items() if document is not None}
+
+    def _ask(self, question: str, names: Sequence[str] | None, watch: Watch | None) -> tuple[Answer, list[Hit]]:
+        """The extractive answer, and the passages that were read for it."""
         tell = watch or _nobody
         marks = [time.perf_counter()]
         vector = self.encoder.encode([question])[0]
@@ -182,7 +211,7 @@ class Assistant:
             files=tuple(names) if names is not None else None,
             reader=self.reader.name,
         )
-        return draft.model_copy(update={"text": answer_text(draft)})
+        return draft.model_copy(update={"text": answer_text(draft)}), hits
 
     def _quote(self, spans: Sequence[Span]) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
         quotes: list[Quote] = []

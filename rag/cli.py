@@ -21,7 +21,7 @@ from rag.evaluation.command import evaluate_command
 if TYPE_CHECKING:
     from rag.conversation import Conversation
     from rag.settings import Settings
-    from rag.types import Answer, BuildReport, Progress
+    from rag.types import Answer, BuildReport, Progress, Stage
 
 UsageError: Any = typer.BadParameter.__base__  # typer exports only this child of it
 
@@ -65,10 +65,16 @@ def ask(
         float | None,
         typer.Option(metavar="P", parser=_number, help="Least probability to answer, 0 to 1.", show_default="the reader's"),
     ] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Who writes the answer: a folder, a Hub name or http://127.0.0.1:11434/v1#NAME."),
+    ] = None,
     index: Index = None,
     sources: Sources = None,
 ) -> None:
     """Answer a question from the files, with quotes.
+
+    With --generator a language model writes it; a sentence is printed as soon as a quote carries it.
 
     With "-" one JSON answer a line is written for each line read, at once, and the exit code is 0.
     """
@@ -76,11 +82,11 @@ def ask(
 
     if question != "-":
         question = check_question(question)
-    with Assistant.open(_settings(index=index, sources=sources, threshold=threshold)) as assistant:
+    with Assistant.open(_settings(index=index, sources=sources, threshold=threshold, generator=generator)) as assistant:
         if question == "-":
             _ask_lines(assistant.ask, files)
             return
-        answer = assistant.ask(question, files)
+        answer = assistant.ask(question, files, watch=None if as_json else _print_sentence)
     if as_json:
         _print(_json(answer, indent=2))
     else:
@@ -289,13 +295,22 @@ def _ask_lines(ask: Callable[..., "Answer"], files: list[str] | None) -> None:
         print(_json(answer), flush=True)
 
 
+def _print_sentence(stage: "Stage") -> None:
+    """The newest sentence of an answer that is being written, on a line of its own."""
+    from rag.render import sentence_text
+
+    if stage.answer is not None and _utf8():
+        _print(sentence_text(stage.answer.sentences[-1]))
+        sys.stdout.flush()
+
+
 def _print_answer(answer: "Answer") -> None:
     """For people: rich, coloured on a terminal only, wrapped to its width."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
-    from rag.render import REFUSAL, citation, one_line, pieces, warning
+    from rag.render import REFUSAL, citation, one_line, pieces, warning, writer_text
 
     if not _utf8():
         _print(answer.text)
@@ -305,10 +320,10 @@ def _print_answer(answer: "Answer") -> None:
         console.print(Text(REFUSAL, style="bold"))
         if answer.nearest:
             console.print(Text("\nNearest passages, not an answer:", style="dim"))
-    elif answer.short and answer.short != answer.quotes[0].text:
+    elif answer.short and answer.short != answer.quotes[0].text and not answer.sentences:  # those are printed already
         console.print(Text(one_line(answer.short), style="bold"))
-    for quote in answer.quotes or answer.nearest:
-        text = Text("“")
+    for number, quote in enumerate(answer.quotes or answer.nearest, 1):
+        text = Text(f"[{number}] “" if answer.sentences else "“")
         for part, marked in pieces(quote):
             text.append(part, style="bold yellow" if marked and answer.answered else "" if answer.answered else "dim")
         text.append("”")
@@ -317,6 +332,9 @@ def _print_answer(answer: "Answer") -> None:
         console.print(Text(f"  — {citation(quote)}" + (f" · {quote.score:.0%}" if answer.answered else ""), style="cyan"))
         if quote.state != "current":
             console.print(Text(f"  ! {warning(quote)}", style="bold red"))
+    if written := writer_text(answer):
+        left_out = f" · {len(answer.rejected)} left out" if answer.rejected else ""
+        console.print(Text(f"\n{written}{left_out}", style="dim"))
 
 
 @contextmanager

@@ -57,7 +57,12 @@ def to_markdown(conversation: Conversation) -> str:
         if not turn.answered:
             parts.append(REFUSAL)
             continue
-        parts.append(f"Answer: **{_words(turn.short)}**{marks}" if turn.short else f"The files say: {marks}")
+        if turn.sentences:
+            first = len(notes) - len(turn.quotes) + 1
+            cited = (_words(one.text) + "".join(f"[^{first + i}]" for i in one.quotes) for one in turn.sentences)
+            parts.append(f"Answer, written by {_words(turn.reader)}: {' '.join(cited)}")
+        else:
+            parts.append(f"Answer: **{_words(turn.short)}**{marks}" if turn.short else f"The files say: {marks}")
         if said := agreement_text(turn):
             parts.append(_words(said))
     return "\n\n".join([*parts, *notes]) + "\n"

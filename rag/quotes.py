@@ -3,6 +3,7 @@
 import bisect
 import re
 import stat
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +14,7 @@ from rag.errors import InputError
 from rag.folder import Listed
 from rag.formats.tables import header_span
 from rag.render import answer_text
-from rag.types import Answer, Chunk, Document, Quote, Span
+from rag.types import Answer, Chunk, Document, Quote, Sentence, Span
 
 # A sentence that opens like this has its subject in the sentence before.
 LEANS_BACK = re.compile(
@@ -131,9 +132,22 @@ def verify_answer(answer: Answer, sources: Path) -> list[str]:
         problems.append("a refusal carries an answer")
     if answer.short is not None and answer.short not in {part for quote in answer.quotes for part in highlighted(quote)}:
         problems.append(f"the short answer {answer.short[:60]!r} is no highlighted part of a quote")
+    for sentence in answer.sentences:
+        if reason := _uncarried(sentence, answer.quotes):
+            problems.append(f"the sentence {sentence.text[:60]!r}: {reason}")
     if answer.answered and not problems and answer.text != answer_text(answer):
         problems.append("the text of the answer is not what its quotes say")
     return problems
+
+
+def _uncarried(sentence: Sentence, quotes: Sequence[Quote]) -> str:
+    """Why a written sentence does not stand on its quotes, as far as that shows without a model: its numbers; "" when it does."""
+    from rag.claims import strange_number  # only answers in prose need it
+
+    if any(number >= len(quotes) for number in sentence.quotes):
+        return "it names a quote that the answer does not carry"
+    number = strange_number(sentence.text, "\n".join(quotes[i].text for i in sentence.quotes))
+    return f"the number {number} is not in its quote" if number else ""
 
 
 def _read(sources: Path, source: str) -> Document | str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from rag.types import Answer, Quote, Stage
+from rag.types import Answer, Quote, Sentence, Stage
 
 REFUSAL = "The files don't say."
 
@@ -159,13 +159,22 @@ def answer_text(answer: Answer) -> str:
     """The answer in plain text: the short answer, then each quote with its place."""
     if not answer.answered:
         return REFUSAL
-    parts = [one_line(answer.short)] if answer.short else []
+    if answer.sentences:
+        parts = [" ".join(map(sentence_text, answer.sentences))]
+    else:
+        parts = [one_line(answer.short)] if answer.short else []
     if said := agreement_text(answer):
         parts.append(said)
-    for quote in answer.quotes:
+    for number, quote in enumerate(answer.quotes, 1):
         flag = f" ({warning(quote)})" if quote.state != "current" else ""
-        parts.append(f"“{one_line(quote.text)}”\n— {citation(quote)}{flag}")
+        mark = f"[{number}] " if answer.sentences else ""
+        parts.append(f"{mark}“{one_line(quote.text)}”\n— {citation(quote)}{flag}")
     return "\n\n".join(parts)
+
+
+def sentence_text(sentence: Sentence) -> str:
+    """ "Amazon invested $8 billion. [1][3]": a written sentence with the numbers of the quotes that carry it."""
+    return f"{one_line(sentence.text)} {''.join(f'[{quote + 1}]' for quote in sentence.quotes)}"
 
 
 def agreement_text(answer: Answer) -> str:
@@ -238,6 +247,8 @@ def answer_html(answer: Answer, stages: Sequence[Stage] = ()) -> str:
     """The answer for the chat: escaped throughout; the only markup is ours. Buttons name what they do in `data-do`."""
     body = _answered_html(answer) if answer.answered else _refusal_html(answer)
     facts = [f"{answer.confidence:.0%} sure"] if answer.answered else []
+    if written := writer_text(answer):
+        facts.append(written)
     if answer.files is not None:
         facts.append(f"asked in {', '.join(answer.files)}")
     if stages:
@@ -253,6 +264,18 @@ def answer_html(answer: Answer, stages: Sequence[Stage] = ()) -> str:
         '<button type="button" class="bad" data-do="bad" aria-label="Bad answer" aria-pressed="false"></button>'
         '<span class="thanks" role="status"></span></div></footer></article>'
     )
+
+
+def draft_html(answer: Answer) -> str:
+    """The sentences of an answer that is still being written; each has been checked."""
+    return f'<p class="prose draft" dir="auto">{escape(" ".join(one_line(one.text) for one in answer.sentences))}</p>'
+
+
+def writer_text(answer: Answer) -> str:
+    """ "written by Qwen", or that it wrote nothing that could be shown; "" when no language model took part."""
+    if answer.sentences:
+        return f"written by {one_line(answer.reader)}"
+    return one_line(answer.reader) if ", as " in answer.reader else ""
 
 
 def _understood_html(answer: Answer) -> str:
@@ -271,8 +294,23 @@ def _answered_html(answer: Answer) -> str:
     said = short and short != " ".join(answer.quotes[0].text.split())
     files = answer.agreement.sides[0].files if answer.agreement else ()
     head = f'<p class="short" dir="auto">{escape(short)}{_cites_html(answer, files)}</p>' if said else ""
+    if answer.sentences:
+        cited = " ".join(f"{escape(one_line(one.text))}{_carried_html(answer, one)}" for one in answer.sentences)
+        head = f'<p class="prose" dir="auto">{cited}</p>'
     quotes = "".join(_quote_html(quote, number, marked=True) for number, quote in enumerate(answer.quotes, 1))
-    return f'{head}{_agreement_html(answer)}<div class="quotes">{quotes}</div>'
+    return f'{head}{_agreement_html(answer)}<div class="quotes">{quotes}</div>{_dropped_html(answer)}'
+
+
+def _carried_html(answer: Answer, sentence: Sentence) -> str:
+    return "".join(f" {_cite_html(answer.quotes[number], number + 1)}" for number in sentence.quotes)
+
+
+def _dropped_html(answer: Answer) -> str:
+    """What a language model wrote and is not shown, folded away, each with the reason."""
+    if not writer_text(answer) or not answer.rejected:
+        return ""
+    reasons = "".join(f'<li dir="auto">{escape(one_line(reason))}</li>' for reason in answer.rejected)
+    return f'<details class="dropped"><summary>{len(answer.rejected)} left out</summary><ul>{reasons}</ul></details>'
 
 
 def _cites_html(answer: Answer, files: Sequence[str]) -> str:

@@ -30,6 +30,16 @@ class Settings(BaseSettings):
     upload_files: int = Field(200, ge=1, description="most files added to the chat at once")
     upload_mb: float = Field(200, gt=0, description="most megabytes added to the chat at once")
 
+    generator: str | None = Field(
+        None, description="who writes answers: a model's folder, its Hub name, or http://127.0.0.1:11434/v1#model; default: nobody"
+    )
+    generator_context: int = Field(4096, ge=1024, description="most tokens of prompt and answer together")
+    generator_tokens: int = Field(400, ge=32, description="most tokens of a written answer")
+    generator_seconds: float = Field(120, gt=0, description="a written answer that takes longer ends with what it has")
+    generator_temperature: float = Field(0, ge=0, le=2, description="0 always writes the likeliest word")
+    generator_seed: int = Field(0, ge=0, description="of the dice, at another temperature than 0")
+    generator_remote: bool = Field(False, description="allow an endpoint on another machine: passages are sent to it")
+
     lock_wait: float = Field(10, ge=0, description="seconds a build waits for another one to finish")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 Kind = Literal["text", "markdown", "rst", "html", "code", "table"]
 
@@ -113,6 +113,13 @@ class Agreement(_Record):
     sides: tuple[Side, ...]
 
 
+class Sentence(_Record):
+    """A sentence that a language model wrote, with the quotes that carry it."""
+
+    text: str
+    quotes: tuple[NonNegativeInt, ...] = Field(min_length=1, description="positions in the answer's quotes, from 0")
+
+
 class Answer(_Record):
     """What the files say to one question, or that they don't."""
 
@@ -122,13 +129,20 @@ class Answer(_Record):
     short: str | None = Field(default=None, description="the answer itself, a span of the first quote")
     answered: bool
     confidence: float = Field(ge=0, le=1, description="probability that the files answer the question")
+    sentences: tuple[Sentence, ...] = Field(default=(), description="the answer in prose, when a language model wrote one")
     quotes: tuple[Quote, ...] = Field(default=(), description="the passages that carry the answer, best first")
     nearest: tuple[Quote, ...] = Field(default=(), description="the closest passages when unanswered: not an answer")
     agreement: Agreement | None = Field(default=None, description="when several files answer: do they say the same?")
     rejected: tuple[str, ...] = Field(default=(), description="what was found but not shown, each with the reason")
     timings: Mapping[str, float] = Field(default={}, description="seconds by stage")
     files: tuple[str, ...] | None = Field(default=None, description="the files asked, when not all")
-    reader: str = Field(default="", description="which reader found the answer")
+    reader: str = Field(default="", description="which reader found the answer, or which model wrote it")
+
+    @model_validator(mode="after")
+    def _sentences_name_quotes(self) -> "Answer":
+        if any(quote >= len(self.quotes) for sentence in self.sentences for quote in sentence.quotes):
+            raise ValueError("a sentence names a quote that the answer does not carry")
+        return self
 
 
 class Skipped(_Record):
@@ -167,10 +181,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of answering, for whoever watches: 34 passages searched, 16 read, 3 quoted."""
+    """One step of answering, for whoever watches: 34 passages searched, 16 read, 3 quoted, 2 sentences written."""
 
-    name: Literal["searched", "read", "quoted"]
-    passages: int
+    name: Literal["searched", "read", "quoted", "written"]
+    passages: int  # of "written": sentences
+    answer: Answer | None = None  # as far as it is written; sentences in it stay
 
 
 Hits = Sequence[Hit]

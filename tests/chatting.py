@@ -24,10 +24,10 @@ class Chat:
 
 
 @contextmanager
-def running_chat(sources: Path, index: Path) -> Iterator[Chat]:
-    """A chat over `sources` for as long as the block lasts."""
+def running_chat(sources: Path, index: Path, *arguments: str) -> Iterator[Chat]:
+    """A chat over `sources` for as long as the block lasts; `arguments` are further ones of `app.py`."""
     server = subprocess.Popen(
-        [sys.executable, ROOT / "app.py", "--port", "0", "--index", index, "--sources", sources],
+        [sys.executable, ROOT / "app.py", "--port", "0", "--index", index, "--sources", sources, *arguments],
         cwd=index.parent,
         env={name: value for name, value in os.environ.items() if not name.startswith(("RAG_", "GRADIO_"))},
         stdout=subprocess.PIPE,

@@ -23,7 +23,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # Playwright's event loop must have ended before other tests run one
 def browser() -> Iterator[Browser]:
     """Headless chromium. No skip: without it nobody has seen the chat work."""
     chromium = shutil.which("chromium")
