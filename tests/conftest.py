@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,9 @@ from rag.types import BuildReport, Progress
 # Read by torch and FAISS, which are loaded later, and by the commands that tests run: on batches this small, threads cost more
 # than they give, and where something else is running they wait for each other a hundred times longer.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Started in the background by a shell, the suite would ignore interrupts, and so would every command that it runs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "rag", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
