@@ -54,7 +54,7 @@ def test_similarity_is_the_cosine_of_question_and_chunk_for_every_hit(search: Se
     question = "Who sells chips to Amazon?"
     asked = search.encoder.encode([question])[0]
     for hit in search(question, candidates=3):
-        assert hit.similarity == pytest.approx(float(search.encoder.encode([embedded_text(hit.chunk)])[0] @ asked), abs=1e-4)
+        assert hit.similarity == pytest.approx(float(search.encoder.encode([embedded_text(hit.chunk)])[0] @ asked), abs=2e-3)
 
 
 def test_the_same_question_gives_the_same_order(search: Searching) -> None:
