@@ -246,7 +246,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--systems", nargs="+", choices=MODULES, default=list(MODULES), metavar="NAME", help=", ".join(MODULES))
     parser.add_argument("--collections", nargs="+", choices=COLLECTIONS, default=list(COLLECTIONS), metavar="NAME")
-    parser.add_argument("--answers", type=int, default=200, help="questions answered, not only searched for, a collection")
+    parser.add_argument("--answers", type=int, default=120, help="questions answered, not only searched for, a collection")
     parser.add_argument("--rounds", type=int, help="instead of three, two and one")
     parser.add_argument("--limit", type=int, help="documents of a collection, to try it out")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
