@@ -45,7 +45,9 @@ def test_vectors_are_those_of_the_embedded_texts(catalog: Catalog, encoder: Mini
     ids = catalog.live_ids()[5:13]
     chunks = catalog.chunks(ids.tolist())
     again = encoder.encode([embedded_text(chunks[number]) for number in ids.tolist()])
-    assert np.allclose(catalog.vectors(ids, 384), again, atol=1e-5)
+    cosines = catalog.vectors(ids, 384) @ again.T
+    assert (np.diag(cosines) > 0.9995).all()  # in bf16 what is embedded beside it rounds differently
+    assert (cosines.argmax(axis=1) == np.arange(len(ids))).all()
 
 
 def test_a_chunk_joined_with_its_neighbours_is_a_slice_of_the_document(catalog: Catalog) -> None:
