@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     chunk_tokens: int = Field(160, ge=32, le=400, description="most tokens of the encoder in one chunk")
     max_file_mb: float = Field(50, gt=0, description="larger files are skipped, and reported")
     file_seconds: float = Field(60, gt=0, description="a file that takes longer to read is skipped, and reported")
-    batch_size: int = Field(32, ge=1, description="passages embedded at once")
+    batch_size: int = Field(32, ge=1, description="most passages embedded at once")
 
     candidates: int = Field(50, ge=1, description="chunks taken from each of dense and BM25 search")
     passages: int = Field(16, ge=1, description="fused chunks that the reader reads")
