@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.compared import cut
 from rag import build_index
-from rag.crossencoder import INNER, LAYERS, WIDTH, has_bf16
+from rag.bert import INNER, LAYERS, WIDTH, has_bf16
 from rag.embeddings import MINILM_TOKENS, Encoder, open_encoder
 
 SIDE = 2048  # of the square matrices

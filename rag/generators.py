@@ -228,7 +228,7 @@ def _loaded(source: str, shown: str, *, local: bool) -> tuple[Any, Any]:
     import torch
     import transformers
 
-    from rag.crossencoder import has_bf16
+    from rag.bert import has_bf16
 
     library: Any = transformers  # hardly typed
     library.utils.logging.disable_progress_bar()

@@ -20,7 +20,8 @@ import numpy as np
 from rag.errors import ModelError
 
 if TYPE_CHECKING:
-    from rag.crossencoder import Floats, Ints, Reading
+    from rag.bert import Floats
+    from rag.crossencoder import Ints, Reading
 
 CONSIDERED = 200
 

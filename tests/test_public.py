@@ -11,7 +11,7 @@ import pytest
 import rag
 
 MODULES = sorted(Path(rag.__file__).parent.glob("*.py"))
-HEAVY = ["torch", "transformers", "sentence_transformers", "faiss", "numpy", "gradio", "sqlite3", "pydantic"]
+HEAVY = ["torch", "openvino", "transformers", "sentence_transformers", "faiss", "numpy", "gradio", "sqlite3", "pydantic"]
 
 
 def test_the_public_names_are_these() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from rag.crossencoder import export
 from rag.spans import Features
+from training.network import export
 
 PLAIN = Features(*(float(name in ("answerable", "span")) for name in Features._fields))._asdict()
 UNCALIBRATED = {"ranking": PLAIN, "confidence": PLAIN, "intercept": 0.0, "threshold": 0.5}

@@ -21,11 +21,12 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
-from rag.crossencoder import EMBEDDINGS, Network, from_bert
+from rag.bert import WORDS
 from rag.evaluation.metrics import f1
 from training.batch import WEIGHTS, collate, losses
 from training.data import OWN, Builder, Corpus, Group, Passage
 from training.mine import mine
+from training.network import Network, from_bert
 
 log = logging.getLogger("training")
 
@@ -140,7 +141,7 @@ def main() -> None:
     mine(corpus, embedder(network.eval(), tokenizer))
     if args.start:
         trained = {name: tensor.float() for name, tensor in load_file(args.start / "model.safetensors").items()}
-        network.load_state_dict(network.state_dict() | from_bert({**trained, EMBEDDINGS: encoder[EMBEDDINGS]}))
+        network.load_state_dict(network.state_dict() | from_bert({**trained, WORDS: encoder[WORDS]}))
     builder = Builder(corpus, tokenizer, args.seed)
     dev = dev_groups(builder, corpus)
     log.info("data ready after %.0f s; %d dev questions", time.monotonic() - began, len(dev))

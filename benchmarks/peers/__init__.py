@@ -30,7 +30,7 @@ MODULES = {
 TUNED = " bf16"  # how the name of such a one ends
 
 PACKAGES = {
-    "folio": ("rag", "torch", "faiss-cpu"),
+    "folio": ("rag", "openvino", "faiss-cpu"),
     "txtai": ("txtai", "transformers", "torch", "faiss-cpu"),
     "haystack": ("haystack-ai", "transformers-haystack", "sentence-transformers", "transformers", "torch"),
     "llama-index": ("llama-index-core", "llama-index-vector-stores-faiss", "sentence-transformers", "torch", "bm25s"),
