@@ -70,13 +70,13 @@ class Bert:
     def _layers(self) -> openvino.InferRequest:
         import openvino
 
-        core = openvino.Core()
         wanted = {
             "NUM_STREAMS": "1",
+            "ENABLE_CPU_PINNING": False,  # with another program on the cores a pinned thread waits for it
             "INFERENCE_PRECISION_HINT": "bf16" if has_bf16() and not self._exact else "f32",
             **({"INFERENCE_NUM_THREADS": self._threads} if self._threads else {}),
         }
-        request = core.compile_model(_graph(self._tensors), "CPU", wanted).create_infer_request()
+        request = openvino.Core().compile_model(graph(self._tensors), "CPU", wanted).create_infer_request()
         self._tensors = {}  # the compiled layers hold their own
         return request
 
@@ -114,8 +114,8 @@ def has_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _graph(tensors: Mapping[str, Floats]) -> openvino.Model:
-    """Embeddings (b, t, WIDTH) and an additive mask (b, 1, 1, t) → hidden states (b, t, WIDTH)."""
+def graph(tensors: Mapping[str, Floats]) -> openvino.Model:
+    """The six layers: embeddings (b, t, WIDTH) and an additive mask (b, 1, 1, t) → hidden states (b, t, WIDTH)."""
     import openvino
     from openvino import opset13 as op
 
