@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 
 from benchmarks.compared import cut
 from rag import build_index
-from rag.bert import INNER, LAYERS, WIDTH, graph, has_bf16, load_tensors
+from rag.bert import INNER, LAYERS, WIDTH, graph, has_bf16, library, load_tensors
 from rag.embeddings import MINILM_TOKENS, Encoder, default_encoder_folder, open_encoder
 
 SIDE = 2048  # of the square matrices
@@ -89,7 +88,7 @@ def profiled() -> dict[str, float]:
     """Milliseconds by kind of operation in one pass over a batch of passages."""
     weights = default_encoder_folder() / "model.safetensors"
     wanted = {"NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "bf16" if has_bf16() else "f32", "PERF_COUNT": True}
-    request = openvino.Core().compile_model(graph(load_tensors(weights)), "CPU", wanted).create_infer_request()
+    request = library().Core().compile_model(graph(load_tensors(weights)), "CPU", wanted).create_infer_request()
     texts, pieces = BATCH
     inputs = [
         np.random.default_rng(0).standard_normal((texts, pieces, WIDTH), np.float32),

@@ -7,12 +7,14 @@ which on a CPU reaches 560 to 680 GFLOP/s in bf16 where the same network in torc
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,17 +70,22 @@ class Bert:
 
     @cached_property
     def _layers(self) -> openvino.InferRequest:
-        import openvino
-
         wanted = {
             "NUM_STREAMS": "1",
             "ENABLE_CPU_PINNING": False,  # with another program on the cores a pinned thread waits for it
             "INFERENCE_PRECISION_HINT": "bf16" if has_bf16() and not self._exact else "f32",
             **({"INFERENCE_NUM_THREADS": self._threads} if self._threads else {}),
         }
-        request = openvino.Core().compile_model(graph(self._tensors), "CPU", wanted).create_infer_request()
+        request = library().Core().compile_model(graph(self._tensors), "CPU", wanted).create_infer_request()
         self._tensors = {}  # the compiled layers hold their own
         return request
+
+
+def library() -> Any:
+    """The module `openvino`, without its telemetry, which else reports every import: where that can't be imported it has a stub."""
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: raises ImportError
+    return importlib.import_module("openvino")
 
 
 def load_tensors(weights: Path) -> dict[str, Floats]:
@@ -109,15 +116,12 @@ def _digest(path: Path, _size: int, _changed: int) -> str:
 @lru_cache(maxsize=1)
 def has_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX); elsewhere fp32 is faster."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def graph(tensors: Mapping[str, Floats]) -> openvino.Model:
     """The six layers: embeddings (b, t, WIDTH) and an additive mask (b, 1, 1, t) → hidden states (b, t, WIDTH)."""
-    import openvino
-    from openvino import opset13 as op
+    op = library().opset13
 
     def constant(values: Sequence[int]) -> Node:
         return op.constant(np.array(values, dtype=np.int64))
@@ -143,4 +147,4 @@ def graph(tensors: Mapping[str, Floats]) -> openvino.Model:
         x = norm(op.add(x, seen), f"{at}.attention.output.LayerNorm")
         thought = linear(op.gelu(linear(x, f"{at}.intermediate.dense"), "erf"), f"{at}.output.dense")
         x = norm(op.add(x, thought), f"{at}.output.LayerNorm")
-    return openvino.Model([x], [embedded, mask], "bert")
+    return library().Model([x], [embedded, mask], "bert")

@@ -511,7 +511,7 @@ class StandIn(CountingEncoder):
 
 SHIPS = 8
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["rag.index", "rag.crossencoder", "openvino", "faiss"])
+context.set_forkserver_preload(["rag.index", "rag.crossencoder", "faiss"])
 
 
 def _build_until(sources: Path, index: Path, moment: str, fresh: bool, pipe: Connection) -> None:

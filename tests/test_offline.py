@@ -1,8 +1,10 @@
-"""Nothing leaves the machine: not while building, not while asking."""
+"""Nothing leaves the machine, and nothing is left on it beside the index: not while building, not while asking."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from conftest import Workplace
 
@@ -18,7 +20,7 @@ def watch(event, arguments):
         seen.append([event, int(connection.family), str(address)])
     elif event.startswith(("socket.getaddrinfo", "socket.gethostby", "urllib.Request", "http.client.connect")):
         seen.append([event, -1, str(arguments)])
-    elif event in ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"):
+    elif event in ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty"):
         seen.append([event, -1, str(arguments)])
 
 
@@ -37,9 +39,17 @@ print(json.dumps({"probe": probe, "seen": seen, "documents": report.documents, "
 """
 
 
-def test_building_and_asking_open_no_connection(workplace: Workplace) -> None:
-    output = subprocess.check_output([sys.executable, "-c", WATCHED, workplace.sources, workplace.index], text=True, timeout=120)
+def test_building_and_asking_open_no_connection(workplace: Workplace, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    output = subprocess.check_output(
+        [sys.executable, "-c", WATCHED, workplace.sources, workplace.index],
+        env={**os.environ, "HOME": str(home), "USERPROFILE": str(home)},
+        text=True,
+        timeout=120,
+    )
     found = json.loads(output.splitlines()[-1])
     assert (found["documents"], found["source"]) == (3, "lighthouse.txt")
     assert "socket.connect" in {event for event, *_ in found["probe"]}
     assert found["seen"] == []
+    assert list(home.iterdir()) == []
