@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
+from rag.errors import ModelError
+
 if TYPE_CHECKING:
     import openvino
     from openvino import Node
@@ -53,7 +55,8 @@ class Bert:
     def states(self, rows: Sequence[Sequence[int]], second: int | None = None) -> Floats:
         """(len(rows), longest, WIDTH) hidden states of rows of word pieces; what stands after a shorter row's end means nothing.
 
-        Pieces from place `second` on are the second segment; None: there is none.
+        Pieces from place `second` on are the second segment; None: there is none. Raises ModelError when the tensors don't make
+        up the layers.
         """
         lengths = np.array([len(row) for row in rows])
         longest = int(lengths.max())
@@ -76,7 +79,11 @@ class Bert:
             "INFERENCE_PRECISION_HINT": "bf16" if has_bf16() and not self._exact else "f32",
             **({"INFERENCE_NUM_THREADS": self._threads} if self._threads else {}),
         }
-        request = library().Core().compile_model(graph(self._tensors), "CPU", wanted).create_infer_request()
+        try:
+            request = library().Core().compile_model(graph(self._tensors), "CPU", wanted).create_infer_request()
+        except (KeyError, RuntimeError) as error:  # a tensor is missing or of another shape; OpenVINO raises RuntimeError itself
+            why = " ".join(str(error).split())[-200:]
+            raise ModelError(f"the model's layers cannot be compiled ({why}): reinstall the package and openvino") from error
         self._tensors = {}  # the compiled layers hold their own
         return request
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from rag.bert import WIDTH, WORDS, Bert, load_tensors, word_embeddings
 from rag.embeddings import default_encoder_folder
+from rag.errors import ModelError
 from rag.reader import MODEL
 from training.network import Network, from_bert, to_bert
 
@@ -58,6 +59,14 @@ def test_as_it_runs_the_states_are_near_those(weights: Path, second: int | None)
 def test_the_segment_matters() -> None:
     bert = compiled(READER, exact=True)
     assert np.abs(bert.states(ROWS, SECOND)[0, :7] - bert.states(ROWS)[0, :7]).max() > 0.1
+
+
+def test_tensors_that_do_not_make_up_the_layers_are_an_error() -> None:
+    name = "embeddings.LayerNorm.weight"
+    missing = {key: tensor for key, tensor in load_tensors(READER).items() if key != name}
+    for tensors in (missing, {**missing, name: np.ones(7, np.float32)}):
+        with pytest.raises(ModelError, match="cannot be compiled"):
+            Bert(tensors, word_embeddings(ENCODER)).states(ROWS)
 
 
 def test_threads_change_nothing_but_the_time() -> None:
