@@ -1,8 +1,10 @@
 """`rag eval`: questions asked of a real index, the figures counted from what came out, and the command."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from rag.evaluation.metrics import Point
 from rag.evaluation.questions import Question, Rated
 from rag.evaluation.report import FIGURES, Report, compare, figures, propose, read_report
 from rag.evaluation.run import evaluate
+from rag.evaluation.text import report_text
+from rag.reader import MODEL
 from rag.types import Chunk, Hit, Span
 
 WHEN = Question(1, "When was the lighthouse at Skerry Point lit for the first time?", ("1854",), ("lighthouse.txt",))
@@ -249,6 +253,43 @@ def test_changes_are_counted_over_the_common_questions(answered: Report, refused
     [turned] = changes.turned
     assert (turned.question, turned.before, turned.now, turned.said) == (RYE.text, "right quote", "wrongly refused", "")
     assert changes.setup == {"threshold": ("0", "1")}
+
+
+def test_what_the_figures_hang_on_is_told_apart(answered: Report, place: Workplace, tmp_path: Path) -> None:
+    weights = b"".join((MODEL / name).read_bytes() for name in ("model.safetensors", "reader.json"))
+    assert answered.setup["reader"] == f"extractive ({sha256(weights).hexdigest()[:12]})"
+    assert answered.setup["encoder"] == f"all-MiniLM-L6-v2 ({place.encoder.fingerprint[:12]})"
+
+    other = Workplace(tmp_path, place.encoder.real)
+    for file in place.sources.rglob("*.*"):
+        other.write(file.relative_to(place.sources).as_posix(), file.read_bytes().replace(b"Oslo", b"Rome"))
+    other.build(chunk_tokens=100)
+    rewritten = replace(RYE, answers=("4 euros",))
+    with other.open(chunk_tokens=100, max_quotes=2) as assistant:
+        report = evaluate(assistant, [FRANCE, WHEN, rewritten], file="q.jsonl")
+    changes = compare(answered, report)
+    assert set(changes.setup) == {"questions", "documents", "chunk tokens", "quotes at most"}
+    assert changes.setup["chunk tokens"] == ("160", "100")
+    assert [re.sub(r"[0-9a-f]{12}", "#", one) for one in changes.setup["documents"]] == ["3 (#)", "3 (#)"]
+    assert (changes.common, changes.gone, changes.rewritten) == (3, 1, 1)
+
+
+def test_questions_in_another_order_are_the_same(answered: Report, asked: Assistant) -> None:
+    moved = [replace(one, line=9 - one.line) for one in reversed(QUESTIONS)]
+    assert compare(answered, evaluate(asked, moved, file="q.jsonl")).setup == {}
+
+
+def test_other_weights_of_a_reader_of_the_same_name_are_told(
+    answered: Report, asked: Assistant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in MODEL.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "reader.json").write_text("{}")
+    monkeypatch.setattr("rag.evaluation.run.MODEL", tmp_path)
+    now = evaluate(asked, QUESTIONS, file="q.jsonl")
+    assert list(compare(answered, now).setup) == ["reader"]
+    text = report_text(replace(now, changes=compare(answered, now)))
+    assert f"  reader: {answered.setup['reader']} → {now.setup['reader']}\n" in f"{text}\n"
 
 
 def test_without_a_common_question_there_is_nothing_to_compare(answered: Report) -> None:

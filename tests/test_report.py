@@ -156,6 +156,14 @@ def test_the_text_says_what_has_changed() -> None:
     assert "nothing has changed" in report_text(replace(now, changes=compare(now, now)))
 
 
+def test_right_answers_that_were_rewritten_are_told() -> None:
+    before = report([result("A?"), result("B?")])
+    now = report([result("A?"), replace(result("B?"), expected=("1855",))])
+    now = replace(now, changes=compare(before, now))
+    assert "over the 2 questions that both asked (0 new, 0 gone, 1 with other right answers)" in report_text(now)
+    assert "Over the 2 questions that both asked (0 new, 0 gone, 1 with other right answers)." in report_html(now)
+
+
 def test_a_report_of_nothing() -> None:
     text = report_text(report([]))
     assert "0 questions" in text

@@ -9,6 +9,7 @@ from rag.evaluation.text import (
     FAILURES,
     NONE,
     clipped,
+    common_text,
     counted,
     difference,
     direction,
@@ -114,9 +115,8 @@ def _changes(changes: Changes) -> str:
     )
     table = f'<div class="scroll"><table><tr><th></th><th>then</th><th>now</th><th></th></tr>{rows}</table></div>' if rows else ""
     nothing = "" if rows or turned or setup else "<p>Nothing has changed.</p>"
-    asked = f"Over the {many(changes.common, 'question')} that both asked; {changes.new} new, {changes.gone} gone."
     return (
-        f'<section class="panel"><h2>Since {_time(changes.since)}</h2><p class="quiet">{escape(asked)}</p>'
+        f'<section class="panel"><h2>Since {_time(changes.since)}</h2><p class="quiet">{escape(sentence(common_text(changes)))}</p>'
         f"{_list('setup', setup)}{table}{_list('turned', turned)}{nothing}</section>"
     )
 

@@ -176,6 +176,7 @@ class Changes:
     now: Mapping[str, Figure]
     turned: tuple[Turned, ...]
     setup: Mapping[str, tuple[str, str]]  # what was set up differently: before, now
+    rewritten: int = 0  # of the common ones, those whose right answers or files are given differently
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +297,7 @@ def compare(before: Report, now: Report) -> Changes:
             Turned(one.question, was.outcome, one.outcome, was.said, one.said) for was, one in pairs if was.outcome != one.outcome
         ),
         setup={name: (was, one) for name, (was, one) in setups.items() if was != one},
+        rewritten=sum((was.expected, was.files, was.answerable) != (one.expected, one.files, one.answerable) for was, one in pairs),
     )
 
 

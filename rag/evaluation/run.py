@@ -1,19 +1,25 @@
 """Asks every question of an assistant, and judges what comes out."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from rag import __version__
 from rag.evaluation.metrics import Rank
 from rag.evaluation.questions import Key, Question, Rated, agreement_with, keys_of
 from rag.evaluation.report import Report, Result, Shown, report_on
+from rag.reader import MODEL, ExtractiveReader
 from rag.render import where
 
 if TYPE_CHECKING:
     from rag.assistant import Assistant
     from rag.reader import Reader
     from rag.types import Answer, Chunk, Hit, Span
+
+FINGERPRINT = 12  # hexadecimal digits of a SHA-256 that are shown
 
 
 def evaluate(
@@ -41,17 +47,41 @@ def evaluate(
             if tell is not None:
                 tell(number)
     threshold = assistant.reader.threshold if assistant.settings.threshold is None else assistant.settings.threshold
-    documents, passages = assistant.catalog.counts()
+    setup = _setup(assistant, keys, file) | {"threshold": f"{threshold:.4g}"}
+    return report_on(results, questions=file, setup=setup, threshold=threshold, rated=rated, notes=notes)
+
+
+def _setup(assistant: "Assistant", keys: Sequence[Key], file: str) -> dict[str, str]:
+    """What the figures hang on. Whatever can change under the same name carries its fingerprint."""
+    catalog, settings = assistant.catalog, assistant.settings
+    documents, passages = catalog.counts()
+    asked = json.dumps(sorted(json.dumps(asdict(key.question) | {"line": 0}) for key in keys))  # in whatever order
+    contents = json.dumps(sorted((source, digest) for source, (_, _, digest) in catalog.files().items()))
+    reader = _reader_fingerprint(assistant.reader)
     setup = {
         "version": __version__,
-        "documents": str(documents),
+        "questions": f"{file} ({_short(asked.encode())})",
+        "documents": f"{documents} ({_short(contents.encode())})",
         "passages": str(passages),
-        "encoder": assistant.encoder.name,
-        "reader": assistant.reader.name,
-        "passages read": str(assistant.settings.passages),
-        "threshold": f"{threshold:.4g}",
+        "chunk tokens": catalog.meta().get("chunk_tokens", ""),
+        "encoder": f"{assistant.encoder.name} ({assistant.encoder.fingerprint[:FINGERPRINT]})",
+        "reader": f"{assistant.reader.name} ({reader})" if reader else assistant.reader.name,
+        "candidates": str(settings.candidates),
+        "passages read": str(settings.passages),
+        "quotes at most": str(settings.max_quotes),
     }
-    return report_on(results, questions=file, setup=setup, threshold=threshold, rated=rated, notes=notes)
+    return setup | {"generator": assistant.prose.writer.name} if assistant.prose else setup
+
+
+def _reader_fingerprint(reader: "Reader") -> str:
+    """Of the weights and calibration that ship with the package; "" for a reader that is not made of them."""
+    if not isinstance(reader, ExtractiveReader):
+        return ""
+    return _short(b"".join((MODEL / name).read_bytes() for name in ("model.safetensors", "reader.json")))
+
+
+def _short(data: bytes) -> str:
+    return sha256(data).hexdigest()[:FINGERPRINT]
 
 
 class _Witness:

@@ -1,7 +1,7 @@
 """A report of `rag eval` as plain text, and the words that the page shares with it."""
 
 from rag.evaluation.metrics import Figure, Rank
-from rag.evaluation.report import FIGURES, PLAIN, Proposal, Report, Result, Turned
+from rag.evaluation.report import FIGURES, PLAIN, Changes, Proposal, Report, Result, Turned
 from rag.render import one_line
 
 NONE = "–"
@@ -126,6 +126,12 @@ def direction(turned: Turned) -> str:
     return "same" if was == now else "better" if now else "worse"
 
 
+def common_text(changes: Changes) -> str:
+    """ "over the 40 questions that both asked (2 new, 1 gone, 3 with other right answers)" """
+    rewritten = f", {changes.rewritten} with other right answers" if changes.rewritten else ""
+    return f"over the {many(changes.common, 'question')} that both asked ({changes.new} new, {changes.gone} gone{rewritten})"
+
+
 def turned_text(turned: Turned) -> str:
     """ "wrongly refused → right quote: 1854" """
     return f"{turned.before} → {turned.now}" + (f": {clipped(turned.said)}" if turned.said else "")
@@ -167,8 +173,7 @@ def _changes_text(report: Report) -> str:
     changes = report.changes
     if changes is None:
         return ""
-    asked = f"over the {many(changes.common, 'question')} that both asked ({changes.new} new, {changes.gone} gone)"
-    lines = [f"Since {one_line(changes.since)}, {asked}"]
+    lines = [f"Since {one_line(changes.since)}, {common_text(changes)}"]
     lines += [f"  {one_line(name)}: {one_line(was)} → {one_line(now)}" for name, (was, now) in changes.setup.items()]
     for name, figure in changes.now.items():
         was = changes.before[name].value
