@@ -409,7 +409,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     settings = Settings.load(index=options.index, sources=options.sources, generator=options.generator)
     with progress_bar() as tell:
         report = build_index(settings=settings, progress=tell)
-    if report.added or report.changed or report.removed or report.skipped:
+    if report.added or report.changed or report.removed or report.skipped or report.partly:
         lines = report_text(report).split("\n")
         skipped = [line for line in lines[:-2] if line.startswith("!")]
         print("\n".join([*skipped[:SHOWN_SKIPS], *lines[-2:]]), flush=True)

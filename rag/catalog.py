@@ -23,7 +23,7 @@ from rag.types import Chunk, Document
 
 Item = TypeVar("Item", int, str)
 
-FORMAT = "3"
+FORMAT = "4"
 FILE = "catalog.sqlite3"
 LIVE, STAGED = 0, 1
 AT_ONCE = 4096  # rows that one query names or brings
@@ -43,6 +43,7 @@ CREATE TABLE documents (
     encoding TEXT NOT NULL,
     kind TEXT NOT NULL,
     title TEXT NOT NULL,
+    unread TEXT NOT NULL,             -- which parts of the file are not in its text, and why
     UNIQUE (source, state)
 );
 CREATE INDEX staged ON documents (id) WHERE state = 1;
@@ -194,6 +195,10 @@ class Catalog:
         rows = self.db.execute("SELECT source, size, mtime_ns, reason FROM skipped")
         return {source: (size, mtime, reason) for source, size, mtime, reason in rows}
 
+    def partly(self) -> dict[str, str]:
+        """{source: what of it is not in the text, and why} of the live documents that are indexed but for a part."""
+        return dict(self.db.execute("SELECT source, unread FROM documents WHERE state = 0 AND unread != '' ORDER BY source"))
+
     def counts(self) -> tuple[int, int]:
         """(documents, chunks), live."""
         return (
@@ -206,14 +211,14 @@ class Catalog:
     def document(self, source: str) -> Document | None:
         """The live document of that name, text included."""
         row = self.db.execute(
-            "SELECT source, text, sha256, size, mtime_ns, encoding, kind, title, places "
+            "SELECT source, text, sha256, size, mtime_ns, encoding, kind, title, places, unread "
             "FROM documents JOIN texts ON document = id WHERE source = ? AND state = 0",
             (source,),
         ).fetchone()
         if row is None:
             return None
-        source, text, digest, size, mtime_ns, encoding, kind, title, places = row
-        return Document(source, text, digest, size, mtime_ns, encoding, kind, title, _places(places))
+        source, text, digest, size, mtime_ns, encoding, kind, title, places, unread = row
+        return Document(source, text, digest, size, mtime_ns, encoding, kind, title, _places(places), unread)
 
     def chunks(self, ids: Sequence[int]) -> dict[int, Chunk]:
         """{id: chunk} for those ids that are live."""
@@ -314,8 +319,8 @@ class Catalog:
         with self.transaction():
             self.db.execute("DELETE FROM documents WHERE source = ? AND state = 1", (document.source,))
             cursor = self.db.execute(
-                "INSERT INTO documents (state, source, size, mtime_ns, sha256, encoding, kind, title) "
-                "VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO documents (state, source, size, mtime_ns, sha256, encoding, kind, title, unread) "
+                "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     document.source,
                     document.size,
@@ -324,6 +329,7 @@ class Catalog:
                     document.encoding,
                     document.kind,
                     document.title,
+                    document.unread,
                 ),
             )
             self.db.execute("INSERT INTO texts VALUES (?, ?, ?)", (cursor.lastrowid, document.text, json.dumps(document.places)))

@@ -147,6 +147,8 @@ def status(
             _print(f"  {sign} {one_line(source)} ({name})")
     for source, reason in found["skipped"].items():
         _print(f"  ! {one_line(source)} (skipped: {one_line(reason)})")
+    for source, reason in found["partly"].items():
+        _print(f"  ! {one_line(source)} (indexed in part: {one_line(reason)})")
     stale = len(found["new"]) + len(found["changed"]) + len(found["missing"])
     _print(f"stale      {stale} file{'s' * (stale != 1)}; run: rag build" if stale else "stale      none")
 
@@ -374,12 +376,14 @@ def report_text(report: "BuildReport", before: "BuildReport | None" = None) -> s
         lines += [f"{sign} {one_line(source)} ({name})" for source in sources[:LISTED]]
         if len(sources) > LISTED:
             lines.append(f"{sign} … and {len(sources) - LISTED} more ({name}; --json lists all)")
-    told = set(before.skipped) if before else set()
-    lines += [f"! {one_line(item.source)} (skipped: {one_line(item.reason)})" for item in report.skipped if item not in told]
+    told = {*before.skipped, *before.partly} if before else set()
+    for what, items in (("skipped", report.skipped), ("indexed in part", report.partly)):
+        lines += [f"! {one_line(item.source)} ({what}: {one_line(item.reason)})" for item in items if item not in told]
     counted = (
         f"{len(report.added)} added, {len(report.changed)} changed, {len(report.removed)} removed, {report.unchanged} unchanged"
     )
-    lines.append(f"{counted}, {len(report.skipped)} skipped")
+    in_part = f", {len(report.partly)} in part" if report.partly else ""
+    lines.append(f"{counted}, {len(report.skipped)} skipped{in_part}")
     lines.append(
         f"{report.documents} document{'s' * (report.documents != 1)}, {report.chunks} chunks ({report.embedded} embedded) "
         f"in {report.seconds:.1f} s · {report.index}"

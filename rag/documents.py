@@ -82,6 +82,7 @@ def read_document(sources: Path, listed: Listed, max_bytes: int, seconds: float 
         kind=kind,
         title=found.title or guess_title(found.text, kind, Path(listed.source)),
         places=found.places,
+        unread=found.unread,
     )
 
 

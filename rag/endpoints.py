@@ -87,7 +87,7 @@ class Listed(_Record):
     source: str = Field(description="path of the file, relative to the folder")
     title: str
     state: Literal["indexed", "changed", "new", "missing", "skipped"]
-    reason: str = Field(description='why it is skipped or missing; else ""')
+    reason: str = Field(description='why it is skipped or missing, or which parts of it are not indexed; else ""')
     size: NonNegativeInt = Field(description="bytes")
     passages: NonNegativeInt = Field(description="of it that can be found")
 

@@ -121,7 +121,7 @@ def index_status(settings: Settings) -> dict[str, Any]:
             meta = catalog.meta()
             root = settings.sources or recorded_sources(settings.index, meta) or DEFAULT_SOURCES
             live = catalog.files()
-            skipped = catalog.skipped()
+            skipped, partly = catalog.skipped(), catalog.partly()
             documents, chunks = catalog.counts()
     except sqlite3.DatabaseError as error:
         raise catalogs.damaged(settings.index / catalogs.FILE, error) from error
@@ -138,6 +138,7 @@ def index_status(settings: Settings) -> dict[str, Any]:
         "changed": sorted(source for source, state in listed.items() if source in live and live[source][:2] != state),
         "missing": sorted(source for source in live if source not in listed),
         "skipped": {source: reason for source, (_, _, reason) in sorted(skipped.items())},
+        "partly": partly,
     }
 
 
@@ -234,6 +235,7 @@ class _Build:
             removed=tuple(sorted(source for source in removed if source not in self.skipped)),
             unchanged=documents - len(added) - len(changed),
             skipped=tuple(Skipped(source=file.source, reason=reason) for file, reason in skipped),
+            partly=tuple(Skipped(source=source, reason=reason) for source, reason in catalog.partly().items()),
             documents=documents,
             chunks=chunks,
             embedded=embedded,

@@ -28,7 +28,7 @@ Report = Callable[[Progress], None]
 State = Literal["indexed", "changed", "new", "missing", "skipped"]
 
 INDEXED = """
-    SELECT d.source, d.size, d.mtime_ns, d.title, coalesce(n.passages, 0)
+    SELECT d.source, d.size, d.mtime_ns, d.title, d.unread, coalesce(n.passages, 0)
     FROM documents d LEFT JOIN (SELECT document, count(*) AS passages FROM chunks GROUP BY document) n ON n.document = d.id
     WHERE d.state = 0
 """
@@ -50,7 +50,7 @@ class Entry:
 
     source: str
     state: State
-    reason: str  # why it is skipped or missing; else ""
+    reason: str  # why it is skipped or missing, or which parts of it are not indexed; else ""
     size: int  # bytes
     passages: int  # of it that are indexed
     title: str
@@ -92,13 +92,13 @@ class Library:
             state: State = "new"
             title, passages, reason = "", 0, ""
             if source in indexed:
-                size, mtime, title, passages = indexed[source]
-                state = "indexed" if (size, mtime) == (file_size, file_mtime) else "changed"
+                size, mtime, title, unread, passages = indexed[source]
+                state, reason = ("indexed", unread) if (size, mtime) == (file_size, file_mtime) else ("changed", "")
             elif skipped.get(source, ())[:2] == (file_size, file_mtime):
                 state, reason = "skipped", skipped[source][2]
             entries[source] = Entry(source, state, reason, file_size, passages, title)
         for source in indexed.keys() - entries.keys():
-            size, _, title, passages = indexed[source]
+            size, _, title, _, passages = indexed[source]
             entries[source] = Entry(source, "missing", unusable.get(source, "no longer in the folder"), size, passages, title)
         for source in unusable.keys() - entries.keys():
             entries[source] = Entry(source, "skipped", unusable[source], 0, 0, "")

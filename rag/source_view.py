@@ -238,10 +238,13 @@ def report_html(report: BuildReport, refused: Sequence[Skipped] = (), added: Seq
     counts = [(len(added) or len(report.added), "added"), (len(report.changed), "changed"), (len(report.removed), "removed")]
     done = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "Nothing to do"
     passages = f"; {report.documents:,} documents with {report.chunks:,} passages can be asked"
-    failed = [*refused, *(skipped for skipped in report.skipped if not added or skipped.source in added)]
+    failed, partly = ([one for one in some if not added or one.source in added] for some in (report.skipped, report.partly))
+    told = _reasons_html("Skipped", [*refused, *failed]) + _reasons_html("Indexed in part", partly)
+    return f"<p>{escape(sentence(done + passages))}</p>{told}"
+
+
+def _reasons_html(what: str, files: Sequence[Skipped]) -> str:
     listed = "".join(
-        f'<li><bdi class="source">{escape(one_line(skipped.source))}</bdi>: {escape(skipped.reason)}</li>'
-        for skipped in failed[:LINES]
+        f'<li><bdi class="source">{escape(one_line(one.source))}</bdi>: {escape(one.reason)}</li>' for one in files[:LINES]
     )
-    skips = f'<p>Skipped:</p><ul class="skips">{listed}</ul>' if listed else ""
-    return f"<p>{escape(sentence(done + passages))}</p>{skips}"
+    return f'<p>{what}:</p><ul class="skips">{listed}</ul>' if listed else ""

@@ -27,6 +27,7 @@ class Document:
     kind: Kind
     title: str
     places: tuple[tuple[int, str], ...] = ()  # (offset, name) where each begins: "page 3", "slide 2", "sheet Prices, row 4"
+    unread: str = ""  # which parts of the file are not in the text, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class Answer(_Record):
 
 
 class Skipped(_Record):
-    """A file that was not indexed, and why."""
+    """A file, or part of one, that was not indexed, and why."""
 
     source: str
     reason: str
@@ -162,6 +163,7 @@ class BuildReport(_Record):
     removed: tuple[str, ...] = ()
     unchanged: NonNegativeInt = 0
     skipped: tuple[Skipped, ...] = ()
+    partly: tuple[Skipped, ...] = Field(default=(), description="files that are indexed, but for a part of them")
     documents: NonNegativeInt = 0
     chunks: NonNegativeInt = 0
     embedded: NonNegativeInt = Field(default=0, description="passages embedded in this build")

@@ -160,7 +160,7 @@ def answer(data: bytes, suffix: str) -> dict[str, object]:
         return {"unreadable": OUT_OF_MEMORY}
     except RecursionError:
         return {"unreadable": "nested too deep to be read"}
-    fields = ("text", "title", "places", "kind", "encoding")
+    fields = ("text", "title", "places", "kind", "encoding", "unread")
     return {name: getattr(found, name) for name in fields}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import LIGHTHOUSE, RAG, Workplace, run_rag
+from test_formats import pdf, put
 
 from rag.conversation import Conversation
 from rag.types import Answer
@@ -204,6 +205,15 @@ def test_build_reports_what_it_did_and_what_it_skipped_and_why(workplace: Workpl
     assert broken.endswith("(skipped: binary, not text)")
     assert "\x1b" not in broken
     assert "3 added, 0 changed, 0 removed, 0 unchanged, 2 skipped" in lines
+
+
+def test_build_and_status_say_which_pages_hold_no_text(empty: Workplace) -> None:
+    empty.write("geese.pdf", pdf(put(72, 700, "The keeper has two geese."), "0 0 5 5 re f"))
+    line = b"! geese.pdf (indexed in part: no text layer on page 2 (scanned?); run OCR"
+    for command in (["build", empty.sources], ["status"]):
+        done = run_rag(*command, "--index", empty.index, cwd=empty.index.parent)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.count(line) == 1
 
 
 def test_build_json_is_the_report(built: Workplace) -> None:

@@ -23,13 +23,15 @@ from hypothesis import strategies as st
 from test_worker import objects_pdf, slow_pdf
 
 from rag.assistant import Assistant
+from rag.cli import report_text
 from rag.documents import Unreadable, read_document
 from rag.embeddings import MiniLM
 from rag.folder import list_files
 from rag.formats import MODULES, extract
 from rag.formats.extracted import Lines
 from rag.formats.tables import header_span
-from rag.index import build_index
+from rag.index import build_index, index_status
+from rag.library import Library
 from rag.quotes import header_of, place_of, verify_answer
 from rag.settings import Settings
 from rag.types import BuildReport, Document
@@ -541,6 +543,48 @@ def test_a_page_without_text_has_no_place_but_counts() -> None:
         "page 1",
         "page 3",
     ]
+
+
+def test_pages_of_a_pdf_that_hold_no_text_are_named_and_blank_ones_are_not() -> None:
+    words, drawing, blank = put(72, 700, "The keeper has two geese."), "0 0 5 5 re f", ""
+    pages = [words, blank, drawing, drawing, drawing, words, put(72, 700, " "), drawing, words]
+    assert extract(pdf(*pages), ".pdf").unread == (
+        "no text layer on pages 3–5, 8 (scanned?); run OCR over the file, e.g. ocrmypdf --skip-text IN.pdf OUT.pdf, and build again"
+    )
+    assert "on page 2 (scanned?)" in extract(pdf(words, drawing), ".pdf").unread
+    assert (
+        "on pages 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, … (20 in all)" in extract(pdf(*[words, drawing] * 20), ".pdf").unread
+    )
+    assert extract(pdf(words, blank), ".pdf").unread == ""
+
+
+def test_a_damaged_page_of_a_pdf_is_named() -> None:
+    whole = pdf(put(72, 700, "The keeper has two geese."), put(72, 700, "And a goat."))
+    found = extract(whole.replace(b"7 0 obj << /Type /Page ", b"7 0 obj << /Type /Pag3 "), ".pdf")
+    assert (found.text, found.unread) == ("The keeper has two geese.\n", "page 2 damaged, and not read")
+
+
+def test_what_is_unread_of_a_file_is_told_until_it_can_be_read(empty: Workplace) -> None:
+    words = put(72, 700, "The keeper has two geese.")
+    empty.write("geese.pdf", pdf(words, "0 0 5 5 re f"))
+    empty.write("plain.txt", "A goat.")
+    first = empty.build()
+    [partly] = first.partly
+    assert (partly.source, partly.reason.partition(";")[0]) == ("geese.pdf", "no text layer on page 2 (scanned?)")
+    assert f"! geese.pdf (indexed in part: {partly.reason})\n2 added, 0 changed, 0 removed, 0 unchanged, 0 skipped, 1 in part" in (
+        report_text(first)
+    )
+    again = empty.build()
+    assert (again.unchanged, again.partly) == (2, first.partly)
+    assert "geese.pdf" not in report_text(again, first), "it stood in the report before"
+    with empty.open() as assistant:
+        assert {one.source: (one.state, one.reason) for one in Library(assistant).entries()} == {
+            "geese.pdf": ("indexed", partly.reason),
+            "plain.txt": ("indexed", ""),
+        }
+    assert index_status(Settings.load(index=empty.index))["partly"] == {"geese.pdf": partly.reason}
+    empty.write("geese.pdf", pdf(words, put(72, 700, "And a goat.")))
+    assert empty.build().partly == ()
 
 
 def test_letters_of_a_pdf_are_in_reading_order_in_any_script_and_ligatures_are_letters() -> None:

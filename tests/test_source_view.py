@@ -177,6 +177,7 @@ def test_list_tells_state_size_and_passages() -> None:
     entries = [
         Entry("a.txt", "indexed", "", 4096, 12, "Apples"),
         Entry("b.txt", "changed", "", 100, 1, ""),
+        Entry("half.pdf", "indexed", "no text layer on page 2", 200, 3, ""),
         Entry("scan.pdf", "skipped", "no text layer", 3 * 2**20, 0, ""),
         Entry("gone.txt", "missing", "", 10, 2, ""),
     ]
@@ -185,13 +186,14 @@ def test_list_tells_state_size_and_passages() -> None:
     for words in (
         "a.txtApples12 passages · 4 KB",
         "b.txt1 passage · 100 bytes",
+        "3 passages · 200 bytesno text layer on page 2",
         "skipped: no text layer",
         "no longer in the folder",
     ):
         assert words in text
     boxes = re.findall(r"<input[^>]*>", markup)
-    assert ["checked" in box for box in boxes] == [False, True, False, False]
-    assert ["disabled" in box for box in boxes] == [False, False, True, False]
+    assert ["checked" in box for box in boxes] == [False, True, False, False, False]
+    assert ["disabled" in box for box in boxes] == [False, False, False, True, False]
 
 
 @given(st.text(min_size=1), st.text(), st.text())
@@ -212,6 +214,10 @@ def test_report_tells_what_was_done_and_what_was_skipped() -> None:
     assert "huge.txt: too large" in added
     assert "new.bin: binary" in added
     assert "old.bin" not in added
+    partly = tuple(Skipped(source=source, reason="no text layer on page 2") for source in ("a.txt", "b.txt"))
+    added = Seen(report_html(report.model_copy(update={"partly": partly}), (), ("a.txt",))).text
+    assert "Indexed in part:a.txt: no text layer on page 2" in added
+    assert "b.txt" not in added
     assert "Nothing to do" in Seen(report_html(BuildReport(sources="", index=""))).text
 
 

@@ -21,6 +21,7 @@ class Extracted:
     places: tuple[tuple[int, str], ...] = ()  # (offset, name) where each begins, ascending
     kind: str = "html"  # how the text is cut, see rag.types.Kind; "html": one paragraph, item or table row a line
     encoding: str = ""  # of a format that is text itself
+    unread: str = ""  # which parts of the file are not in the text, and why
 
 
 Extractor = Callable[[bytes, str], Extracted]

@@ -10,7 +10,7 @@ by " | ").
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -28,6 +28,9 @@ BULLET = re.compile(r"^[-*+•‣◦▪●·–—○➢✓■□➤]\s")
 ITEM = re.compile(r"^(?:[-*+•‣◦▪●·–—○➢✓■□➤]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4})[.)])\s")
 LEADER = re.compile(r"(?:\s?\.){5,}")  # in a table of contents, from a title to its page
 ENDED = re.compile(r"[.!?:;…。！？][\"'”’»)\]]*$")
+NO_TEXT = "no text layer on {} (scanned?); run OCR over the file, e.g. ocrmypdf --skip-text IN.pdf OUT.pdf, and build again"
+DAMAGED = "{} damaged, and not read"
+MOST_NAMED = 12  # pages, or runs of pages, that a reason names
 JUNK_TITLE = re.compile(
     r"^(?:microsoft (?:word|powerpoint|excel) - .*|untitled.*|\(?anonymous\)?|.*\.(?:docx?|odt|pptx?|xlsx?|tex|indd|dvi|pdf|qxd))$",
     re.IGNORECASE,
@@ -52,7 +55,8 @@ class _Block:
 def extract(data: bytes, suffix: str) -> Extracted:
     """Paragraphs, headings and the rows of tables, page by page ("page 3", counted from 1 as viewers do).
 
-    What is printed on every page, such as a running title, is kept where it stands first.
+    What is printed on every page, such as a running title, is kept where it stands first. Pages with something on them but no
+    text are named in `unread`.
     """
     import pypdfium2
 
@@ -65,28 +69,58 @@ def extract(data: bytes, suffix: str) -> Extracted:
             raise Unreadable("encrypted with a password; save it without one") from error
         raise Unreadable("damaged: pdfium cannot open it") from error
     try:
-        pages = [_read_page(document, number) for number in range(len(document))]
+        read = [_read_page(document, number) for number in range(len(document))]
         title = document.get_metadata_dict().get("Title", "").strip()
     finally:
         document.close()
+    pages = [rows for rows, _ in read]
     if not any(pages):
         raise Unreadable("no text layer: a scan; run OCR over it, e.g. ocrmypdf IN.pdf OUT.pdf, and build again")
-    return _write(_without_repeats(pages), "" if JUNK_TITLE.match(title) else title)
+    found = _write(_without_repeats(pages), "" if JUNK_TITLE.match(title) else title)
+    return replace(found, unread=_unread([reason for _, reason in read]))
 
 
-def _read_page(document: Any, number: int) -> list[Row]:
-    """The rows of one page; none when pdfium cannot load it."""
+def _read_page(document: Any, number: int) -> tuple[list[Row], str]:
+    """The rows of one page; where there are none the reason, which is "" for a blank page."""
     import pypdfium2
 
     try:
         page = document[number]
         text = page.get_textpage()
     except pypdfium2.PdfiumError:
-        return []
+        return [], DAMAGED
     rows = read_rows(page, text)
+    reason = "" if rows or not _drawn_on(page) else NO_TEXT
     text.close()
     page.close()
-    return rows
+    return rows, reason
+
+
+def _drawn_on(page: Any) -> bool:
+    """Whether anything but text, such as a picture, is on a page."""
+    import pypdfium2.raw as pdfium
+
+    objects = (pdfium.FPDFPage_GetObject(page.raw, i) for i in range(pdfium.FPDFPage_CountObjects(page.raw)))
+    return any(pdfium.FPDFPageObj_GetType(one) != pdfium.FPDF_PAGEOBJ_TEXT for one in objects)
+
+
+def _unread(reasons: Sequence[str]) -> str:
+    """The reasons of all pages, in order, as one: each with the pages that it holds for."""
+    different = [reason for reason in dict.fromkeys(reasons) if reason]
+    return "; ".join(one.format(_named([at for at, reason in enumerate(reasons, 1) if reason == one])) for one in different)
+
+
+def _named(pages: Sequence[int]) -> str:
+    """ "page 3" or "pages 3, 7–9"; of very many the first."""
+    runs: list[list[int]] = []
+    for page in pages:
+        if runs and page == runs[-1][-1] + 1:
+            runs[-1][1:] = [page]
+        else:
+            runs.append([page])
+    named = ", ".join("–".join(map(str, run)) for run in runs[:MOST_NAMED])
+    more = f", … ({len(pages):,} in all)" if len(runs) > MOST_NAMED else ""
+    return f"page{'s' * (len(pages) > 1)} {named}{more}"
 
 
 # --- rows → paragraphs, headings and tables ---------------------------------------------------------------------------
