@@ -335,8 +335,11 @@ def current(answer: Answer, catalog: Catalog, sources: Path) -> Answer:
             documents[quote.source] = catalog.document(quote.source)
         document = documents[quote.source]
         if document is None:
-            return quote.model_copy(update={"state": "missing"})
-        state = "changed" if document.sha256 != quote.sha256 else file_state(sources, document)
+            state = "removed"
+        elif document.sha256 != quote.sha256:
+            state = "renewed"
+        else:
+            state = file_state(sources, document)
         return quote.model_copy(update={"state": state})
 
     looked = {"quotes": tuple(map(look, answer.quotes)), "nearest": tuple(map(look, answer.nearest))}

@@ -147,11 +147,13 @@ def where(quote: Quote) -> str:
 
 
 def warning(quote: Quote) -> str:
-    """What to tell of a quote whose file is not as it was indexed; "" when it is."""
+    """What to tell of a quote whose file is not as it was quoted; "" when it is."""
     return {
         "current": "",
         "changed": "the file has changed since it was indexed; rebuild the index",
         "missing": "the file is no longer there; rebuild the index",
+        "renewed": "the file was indexed anew since it was quoted; ask again",
+        "removed": "the file is no longer indexed; this is the quote as it was",
     }[quote.state]
 
 

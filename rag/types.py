@@ -95,8 +95,10 @@ class Quote(_Record):
     score: float = Field(ge=0, le=1, description="probability that this passage answers the question")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the file's bytes when it was indexed")
     title: str = ""
-    state: Literal["current", "changed", "missing"] = Field(
-        default="current", description="the file on disk when the quote was shown, against the one indexed"
+    state: Literal["current", "changed", "missing", "renewed", "removed"] = Field(
+        default="current",
+        description="the file on disk when the quote was shown, against the one indexed (current, changed, missing); "
+        "of a quote shown again: whether its file was indexed anew since (renewed), or left the index (removed)",
     )
 
 

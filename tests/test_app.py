@@ -258,6 +258,17 @@ def test_only_files_of_an_upload_are_taken(tmp_path: Path) -> None:
 def test_an_answer_kept_from_before_is_looked_up_anew(built: Any) -> None:
     with built.open() as assistant, Catalog.open(built.index) as catalog:
         answer = assistant.ask("When was the lighthouse at Skerry Point lit for the first time?")
-        (built.sources / "lighthouse.txt").write_text("Dark.\n")
-        states = {quote.source: quote.state for quote in app.current(answer, catalog, built.sources).quotes}
-    assert states["lighthouse.txt"] == "changed"
+        file = built.sources / "lighthouse.txt"
+
+        def state() -> str:
+            return app.current(answer, catalog, built.sources).quotes[0].state
+
+        assert (answer.quotes[0].source, state()) == ("lighthouse.txt", "current")
+        file.write_text("Dark.\n")
+        assert state() == "changed", "on disk, since it was indexed"
+        built.build()
+        assert state() == "renewed", "as it is indexed now"
+        file.unlink()
+        assert state() == "renewed"
+        built.build()
+        assert state() == "removed"

@@ -160,7 +160,12 @@ def test_short_answer_stands_above_unless_it_is_the_whole_quote() -> None:
 
 
 def test_stale_quote_is_flagged() -> None:
-    for state, words in (("changed", "has changed since it was indexed"), ("missing", "is no longer there")):
+    for state, words in (
+        ("changed", "has changed since it was indexed"),
+        ("missing", "is no longer there"),
+        ("renewed", "was indexed anew since it was quoted"),
+        ("removed", "is no longer indexed"),
+    ):
         markup = answer_html(make_answer(make_quote("six", state=state)))
         assert words in Seen(markup).text
         assert f'class="quote {state}"' in markup
