@@ -388,6 +388,47 @@ def test_merged_cells_of_word_keep_the_columns_and_stand_in_every_row() -> None:
     ]
 
 
+def odt(body: str) -> bytes:
+    content = f"<office:body><office:text>{body}</office:text></office:body>"
+    return packed(
+        content_xml=f'<office:document xmlns:office="o" xmlns:table="t" xmlns:text="x">{content}</office:document>'.encode()
+    )
+
+
+def test_merged_cells_of_opendocument_keep_the_columns_and_stand_in_every_row() -> None:
+    covered = "<table:covered-table-cell/>"
+
+    def row(*cells: str) -> str:
+        return f"<table:table-row>{''.join(cells)}</table:table-row>"
+
+    def cell(text: str, **spanned: int) -> str:
+        spans = "".join(f' table:number-{name}="{count}"' for name, count in spanned.items()).replace("_", "-")
+        return f"<table:table-cell{spans}><text:p>{text}</text:p></table:table-cell>"
+
+    rows = (
+        f"<table:table-header-rows>{row(*map(cell, ('Quay', 'Depth', 'Berths')))}</table:table-header-rows>"
+        + row(cell("North"), cell("closed", columns_spanned=2), covered)
+        + row(cell("South", rows_spanned=3), cell("4 m"), cell("12"))
+        + row(covered, cell("5 m", rows_spanned=2), cell("14"))
+        + row(covered, covered, cell("16"))
+        + row('<table:table-cell table:number-columns-repeated="2"/>', cell("20"))
+        + row(cell("both", rows_spanned=2, columns_spanned=2), covered, cell("21"))
+        + row(covered, covered, cell("22"))
+        + row(cell("East"), '<table:table-cell table:number-columns-repeated="1000"/>')
+    )
+    assert text_of(odt(f"<table:table>{rows}</table:table>"), ".odt").splitlines() == [
+        "Quay | Depth | Berths",
+        "North | closed | ",
+        "South | 4 m | 12",
+        "South | 5 m | 14",
+        "South | 5 m | 16",
+        " |  | 20",
+        "both |  | 21",
+        "both |  | 22",
+        "East | ",
+    ]
+
+
 def test_lists_of_word_are_numbered_as_word_shows_them() -> None:
     level = '<w:lvl w:ilvl="{}"><w:start w:val="1"/><w:numFmt w:val="{}"/><w:lvlText w:val="{}"/></w:lvl>'.format
     numbering = (

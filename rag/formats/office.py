@@ -260,6 +260,15 @@ ODF_UNREAD = frozenset("tracked-changes annotation title desc bookmark ruby-text
 ODF_BLOCKS = frozenset("section index-body text-box list-header".split())
 
 
+def _odf_rows(table: Element) -> Iterator[Element]:
+    """The rows of a table, also those that are grouped, such as its headers."""
+    for node in table:
+        if node.tag == "table-row":
+            yield node
+        elif node.tag in ("table-header-rows", "table-rows", "table-row-group"):
+            yield from _odf_rows(node)
+
+
 class _OpenDocument:
     def __init__(self, archive: Archive) -> None:
         if "META-INF/manifest.xml" in archive.names:
@@ -340,16 +349,22 @@ class _OpenDocument:
                     marker = ""
 
     def _rows(self, table: Element) -> Iterator[list[str]]:
-        for node in table:
-            if node.tag in ("table-header-rows", "table-rows", "table-row-group"):
-                yield from self._rows(node)
-            elif node.tag == "table-row":
-                cells: list[str] = []
-                for cell in node:
-                    if cell.tag in ("table-cell", "covered-table-cell"):
-                        text = " ".join(self._text(part) for part in cell.iter() if part.tag in ("p", "h"))
-                        cells += [text] * min(_number_of(cell.get("number-columns-repeated"), 1), 64 if text else 1)
-                yield cells
+        """A cell that goes on below stands in every row that it covers."""
+        going_on: dict[int, tuple[str, int]] = {}  # column → what stands there, in how many more rows
+        for row in _odf_rows(table):
+            cells: list[str] = []
+            nodes = [cell for cell in row if cell.tag in ("table-cell", "covered-table-cell")]
+            for cell in nodes:
+                text = " ".join(self._text(part) for part in cell.iter() if part.tag in ("p", "h"))
+                most = 1 if cell is nodes[-1] and not text else 64  # empty cells fill up the row
+                for _ in range(min(_number_of(cell.get("number-columns-repeated"), 1), most)):
+                    above, rows = going_on.pop(len(cells), ("", 0))
+                    if cell.tag == "table-cell":
+                        above, rows = text, _number_of(cell.get("number-rows-spanned"), 1)
+                    if rows > 1:
+                        going_on[len(cells)] = above, rows - 1
+                    cells.append(above or text)
+            yield cells
 
     def _text(self, node: Element, boxes: list[Element] | None = None, notes: list[Element] | None = None) -> str:
         parts: list[str] = []
