@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from rag import Answer, Assistant, build_index
-from rag.followup import complete
 
 ROOT = Path(__file__).resolve().parents[1]
 CONVERSATIONS = ROOT / "tests" / "data" / "conversations.jsonl"
@@ -57,7 +56,7 @@ def replay(assistant: Assistant, recorded: Iterable[Mapping[str, Any]], *, quote
     for conversation in recorded:
         history: list[Answer] = []
         for turn in conversation["turns"]:
-            understood = complete(turn["q"], history)
+            understood = assistant.understood(turn["q"], history)
             before = history[-1].understood or history[-1].question if history else ""
             if "gold" in turn:
                 first = asked(understood).quotes[:1] if quotes else ()

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag import catalog as catalogs
+from rag import fulltext
 from rag.catalog import Catalog
 from rag.dense import DenseIndex
 from rag.embeddings import Encoder, Vectors, open_encoder
@@ -103,15 +104,20 @@ class Assistant:
         """
         question = check_question(question)
         tell = watch or _nobody
-        understood = complete(question, history) if history else question
+        understood = self.understood(question, history) if history else question
         if self.prose and history:
-            understood = self.prose.understand(question, history, lambda: tell(Stage("searched", 0)))
+            understood = self.prose.understand(question, understood, history, lambda: tell(Stage("searched", 0)))
         with self._reading():
             answer, hits = self._ask(understood, self._named(files), watch)
             passages = self._documents(hits) if self.prose and answer.answered else {}
         if self.prose and answer.answered:  # while it writes, others may ask
             answer = self.prose.answer(answer, hits, passages, self.sources, tell)
         return answer if understood == question else answer.model_copy(update={"question": question, "understood": understood})
+
+    def understood(self, question: str, history: Sequence[Answer]) -> str:
+        """A question of a conversation as one that stands alone, see `rag.followup`."""
+        with self._reading():
+            return complete(question, history, spelled=lambda word: fulltext.spelled(self.catalog, word))
 
     def search(self, question: str, files: Sequence[str] | None = None, limit: int = 10) -> list[Hit]:
         """The `limit` passages found for a question, best first, unread: retrieval alone.

@@ -3,12 +3,15 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from rag.catalog import Catalog
 
 WORD = re.compile(r"\w+")
 TERMS = 64  # words of a question that are looked up
+SPELLINGS = 50  # passages that are looked through for how a word is written
+RARELY = 10  # a name is written in small letters less often than once in so many times
 # Words of a question that say nothing about its subject; left in, they make every chunk a BM25 match.
 STOPWORDS = frozenset(
     "a about an and any are as at be been being but by can could did do does doing for from had has have how i if "
@@ -47,6 +50,15 @@ def rarity(catalog: Catalog, question: str) -> dict[str, float]:
         (count,) = catalog.db.execute("SELECT count(*) FROM fulltext WHERE fulltext MATCH ?", (_quoted(term),)).fetchone()
         weights[term] = math.log(1 + chunks / (1 + count))
     return weights
+
+
+def spelled(catalog: Catalog, word: str) -> str:
+    """A name as the files write it: "Microsoft" for "microsoft"; any word that they write in small letters too, as it is."""
+    rows = catalog.db.execute("SELECT body FROM fulltext WHERE fulltext MATCH ? LIMIT ?", (f"body : {_quoted(word)}", SPELLINGS))
+    inside = re.compile(rf"(?<=[\w,;] ){re.escape(word)}\b", re.IGNORECASE)
+    found = Counter(match.group() for (body,) in rows for match in inside.finditer(body))
+    small = found.pop(word.lower(), 0)
+    return max(found, key=lambda written: (found[written], written)) if found.total() > RARELY * small else word
 
 
 def _quoted(term: str) -> str:

@@ -22,7 +22,7 @@ from sentencex import get_sentence_boundaries
 from rag.claims import find_quote, strange, unsupported
 from rag.embeddings import Encoder
 from rag.errors import ModelError
-from rag.followup import LONGEST, LOOK_BACK, complete
+from rag.followup import LONGEST, LOOK_BACK
 from rag.generators import HEARTBEAT, Limits, Writer, open_writer
 from rag.quotes import evidence, highlighted, make_quote
 from rag.reader import Reader
@@ -95,12 +95,11 @@ class GenerativeReader:
         threshold = reader.threshold if settings.threshold is None else settings.threshold
         return cls(open_writer(settings), reader, encoder, threshold, limits)
 
-    def understand(self, question: str, history: Sequence[Answer], tell: Callable[[], None]) -> str:
-        """A question of a conversation as one that stands alone; as `rag.followup` completes it, when the model's is no good.
+    def understand(self, question: str, completed: str, history: Sequence[Answer], tell: Callable[[], None]) -> str:
+        """A question of a conversation as one that stands alone; as `rag.followup` has `completed` it, when the model's is no good.
 
         `tell` is called every moment while the model writes; what it raises ends that.
         """
-        completed = complete(question, history)
         if completed == question and not LEANS.search(question) and len(question.split()) >= FEW_WORDS:
             return question
         turns = [(turn.understood or turn.question, one_line(_said(turn))[:300]) for turn in history[-LOOK_BACK:]]

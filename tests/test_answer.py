@@ -227,7 +227,7 @@ def test_a_follow_up_is_answered_as_it_was_understood(
     """What is done with a completed question; how it is completed has tests of its own."""
     asked: list[tuple[str, list[Answer]]] = []
 
-    def complete(question: str, history: Sequence[Answer]) -> str:
+    def complete(question: str, history: Sequence[Answer], **_: object) -> str:
         asked.append((question, list(history)))
         return "Who is the CEO of AWS?"
 
@@ -239,6 +239,11 @@ def test_a_follow_up_is_answered_as_it_was_understood(
     same = {"question": alone.question, "understood": "", "timings": alone.timings}
     assert followed.model_copy(update=same) == alone
     assert verify_answer(followed, SEEDS) == []
+
+
+def test_names_typed_in_small_letters_are_those_of_the_files(assistant: Assistant) -> None:
+    before = Answer(question="how much has amazon invested in anthropic?", text="", answered=False, confidence=0)
+    assert assistant.understood("and microsoft?", [before]) == "How much has Microsoft invested in Anthropic?"
 
 
 def test_a_question_that_stands_alone_is_asked_as_it_is_whatever_came_before(assistant: Assistant, invested: Answer) -> None:

@@ -27,6 +27,7 @@ def turn(question: str, short: str = "", quoted: str = "", understood: str = "")
     )
 
 
+FILES = {"microsoft": "Microsoft", "google": "Google"}  # how they write a name
 INVESTED = turn("How much did Amazon invest in Anthropic?", "$8 billion")
 CEO = turn("Who is the CEO of AWS?", "Matt Garman", "AWS CEO Matt Garman has revealed a new plan.")
 TRAIN = turn("When does the night train to Oslo leave?", "at nine")
@@ -99,6 +100,9 @@ SYMPTOMS = turn("What are the symptoms of flu?", "fever")
         (turn("Which chips does AWS use?"), "which one is the newest?", "Which of the chips of AWS is the newest?"),
         (turn("What does AWS plan in India?"), "what did Garman say about it?", "What did Garman say about AWS?"),
         (PASSWORD, "how long does it take?", "How long does resetting my password take?"),
+        (turn("What does AWS plan in Ohio?"), "how many work there?", "How many work in Ohio?"),
+        (turn("What is AWS planning in India?"), "and Mexico?", "What is AWS planning in Mexico?"),
+        (turn("Was money invested in Boeing?"), "what does the company sell?", "What does Boeing sell?"),
         (SYMPTOMS, "how long do they last?", "How long do the symptoms of flu last?"),
         (turn("tell me about the merger"), "when is it?", "When is the merger?"),
         # A comparison has a second side.
@@ -108,7 +112,16 @@ SYMPTOMS = turn("What are the symptoms of flu?", "fever")
     ],
 )
 def test_a_follow_up_is_completed_from_the_turn_before(before: Answer, typed: str, understood: str) -> None:
-    assert complete(typed, [before]) == understood
+    assert complete(typed, [before], spelled=lambda word: FILES.get(word, word)) == understood
+
+
+def test_a_name_typed_in_small_letters_is_known_from_the_files_alone() -> None:
+    before = turn("how much did amazon invest in anthropic?")
+    known = {name: name.title() for name in ("amazon", "anthropic", "microsoft")}
+    assert complete("and microsoft?", [before], spelled=lambda word: known.get(word, word)) == (
+        "How much did Microsoft invest in Anthropic?"
+    )
+    assert "Microsoft" not in complete("and microsoft?", [INVESTED])
 
 
 def test_a_follow_up_of_a_follow_up_refers_to_how_that_was_understood() -> None:

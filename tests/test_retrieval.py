@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import Workplace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.catalog import Catalog, embedded_text
 from rag.dense import DenseIndex
 from rag.embeddings import MiniLM
+from rag.fulltext import spelled
 from rag.retrieval import retrieve
 from rag.types import Hit
 
@@ -29,6 +31,15 @@ class Searching:
 def search(seeds_index: Path, encoder: MiniLM) -> Iterator[Searching]:
     with Catalog.open(seeds_index) as catalog:
         yield Searching(catalog, seeds_index, encoder)
+
+
+def test_a_name_is_spelled_as_the_files_write_it(empty: Workplace) -> None:
+    empty.write("a.txt", "Of the mills eBay and Oslo remain. Nobody in Oslo saw the ebb, or the Ebb of Oslo. A Mill is a mill.\n")
+    empty.build()
+    typed = ["ebay", "oslo", "ebb", "mill", "mills", "trondheim", "-", "_", "a-b"]
+    with Catalog.open(empty.index) as catalog:
+        written = [spelled(catalog, word) for word in typed]
+    assert written == ["eBay", "Oslo", "ebb", "mill", "mills", "trondheim", "-", "_", "a-b"]
 
 
 @pytest.mark.parametrize(
