@@ -405,9 +405,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
     stay_offline()
 
     from rag.assistant import Assistant
-    from rag.cli import progress_bar, report_text
     from rag.index import build_index
     from rag.settings import Settings
+    from rag.terminal import progress_bar, report_text
 
     settings = Settings.load(index=options.index, sources=options.sources, generator=options.generator)
     with progress_bar() as tell:

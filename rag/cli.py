@@ -5,11 +5,9 @@ output; errors are one line on standard error. Heavy modules are imported inside
 """
 
 import io
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -17,17 +15,17 @@ import typer
 
 from rag.errors import IndexMissing, InputError, RagError
 from rag.evaluation.command import evaluate_command
+from rag.terminal import answer_json, complain, progress_bar, report_text, show, show_answer, show_sentence, status_text, to_json
 
 if TYPE_CHECKING:
     from rag.conversation import Conversation
     from rag.settings import Settings
-    from rag.types import Answer, BuildReport, Progress, Stage
+    from rag.types import Answer, BuildReport
 
 UsageError: Any = typer.BadParameter.__base__  # typer exports only this child of it
 
 ANSWERED, FAILED, BAD_INPUT, ABSTAINED = 0, 1, 2, 3
 INTERRUPTED = 130  # typer's code for Ctrl-C
-LISTED = 20  # files of one kind named in a build's report for people
 
 app = typer.Typer(
     help="Ask your own files, get an answer in their own words: every quote is real, and checked.",
@@ -86,11 +84,11 @@ def ask(
         if question == "-":
             _ask_lines(assistant.ask, files)
             return
-        answer = assistant.ask(question, files, watch=None if as_json else _print_sentence)
+        answer = assistant.ask(question, files, watch=None if as_json else show_sentence)
     if as_json:
-        _print(_json(answer, indent=2))
+        show(answer_json(answer, indent=2))
     else:
-        _print_answer(answer)
+        show_answer(answer)
     raise typer.Exit(ANSWERED if answer.answered else ABSTAINED)
 
 
@@ -119,7 +117,7 @@ def build(
         return
     with progress_bar() as tell:
         report = build_index(fresh=fresh, settings=settings, progress=tell)
-    _print(_dumped(report.model_dump(mode="json"), 2) if as_json else report_text(report))
+    show(to_json(report.model_dump(mode="json"), 2) if as_json else report_text(report))
 
 
 @app.command()
@@ -133,24 +131,9 @@ def status(
 
     found = index_status(_settings(index=index, sources=sources))
     if as_json:
-        _print(_dumped(found, 2))
+        show(to_json(found, 2))
         return
-    from rag.render import one_line
-
-    _print(f"index      {found['index']} (generation {found['generation']})")
-    _print(f"sources    {found['sources']}")
-    _print(f"model      {found['encoder']}, {found['dimension']} dimensions")
-    _print(f"documents  {found['documents']}")
-    _print(f"chunks     {found['chunks']}")
-    for name, sign in (("new", "+"), ("changed", "~"), ("missing", "-")):
-        for source in found[name]:
-            _print(f"  {sign} {one_line(source)} ({name})")
-    for source, reason in found["skipped"].items():
-        _print(f"  ! {one_line(source)} (skipped: {one_line(reason)})")
-    for source, reason in found["partly"].items():
-        _print(f"  ! {one_line(source)} (indexed in part: {one_line(reason)})")
-    stale = len(found["new"]) + len(found["changed"]) + len(found["missing"])
-    _print(f"stale      {stale} file{'s' * (stale != 1)}; run: rag build" if stale else "stale      none")
+    show(status_text(found))
 
 
 @app.command()
@@ -182,11 +165,11 @@ def verify(
             problems += verify_answer(item, root)
             answers.append(item)
     for problem in problems:
-        _complain(problem)
+        complain(problem)
     quotes = sum(len(answer.quotes) + len(answer.nearest) for answer in answers)
     if problems:
         raise typer.Exit(FAILED)
-    _print(f"{quotes} quote{'s' * (quotes != 1)} checked against {root}: all hold")
+    show(f"{quotes} quote{'s' * (quotes != 1)} checked against {root}: all hold")
 
 
 app.command("eval")(evaluate_command)
@@ -199,16 +182,18 @@ def main() -> NoReturn:
         code = app(standalone_mode=False) or ANSWERED
         sys.stdout.flush()
         if code == INTERRUPTED:
-            _complain("stopped; a build keeps what it has embedded, and the next one goes on from there")
+            complain("stopped; a build keeps what it has embedded, and the next one goes on from there")
     except UsageError as error:
         hint = f"; see: {error.ctx.command_path} --help" if error.ctx else ""
-        code = _complain(error.format_message().rstrip(".") + hint, BAD_INPUT)
-    except (InputError, IndexMissing) as error:
-        code = _complain(str(error), BAD_INPUT)
+        complain(error.format_message().rstrip(".") + hint)
+        code = BAD_INPUT
     except RagError as error:
-        code = _complain(str(error), FAILED)
+        complain(error)
+        code = BAD_INPUT if isinstance(error, InputError | IndexMissing) else FAILED
     except OSError as error:  # our output cannot be written; when its reader has gone, there is nobody to tell
-        code = FAILED if isinstance(error, BrokenPipeError) else _complain(f"cannot go on: {error.strerror or error}")
+        if not isinstance(error, BrokenPipeError):
+            complain(f"cannot go on: {error.strerror or error}")
+        code = FAILED
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
@@ -229,36 +214,6 @@ def _settings(**values: Any) -> "Settings":
     return Settings.load(**values)
 
 
-def _utf8() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-
-
-def _print(text: str) -> None:
-    encoding = sys.stdout.encoding or "ascii"
-    print(text.encode(encoding, "replace").decode(encoding))
-
-
-def _complain(message: object, code: int = FAILED) -> int:
-    from rag.render import CONTROL  # a file's name in the message must not command the terminal
-
-    text = CONTROL.sub(lambda match: ascii(match[0])[1:-1], " ".join(str(message).split()))
-    print(f"rag: {text}", file=sys.stderr)
-    return code
-
-
-def _json(answer: "Answer", indent: int | None = None) -> str:
-    """JSON; one-line answers are pure ASCII, so that no character of a document can end a line early."""
-    return _dumped(answer.model_dump(mode="json"), indent)
-
-
-def _dumped(value: object, indent: int | None) -> str:
-    """JSON for a terminal or a file: readable, but with escapes for what a terminal would obey."""
-    from rag.render import CONTROL
-
-    text = json.dumps(value, ensure_ascii=indent is None or not _utf8(), indent=indent)
-    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
 def _watch(settings: "Settings", fresh: bool, as_json: bool) -> None:
     """Build and report, again and again; models stay loaded."""
     from rag.embeddings import open_encoder
@@ -274,12 +229,12 @@ def _watch(settings: "Settings", fresh: bool, as_json: bool) -> None:
         before = reports.pop() if reports else None
         reports.append(report)
         if before is None or report.added or report.changed or report.removed or report.skipped != before.skipped:
-            _print(_dumped(report.model_dump(mode="json"), None) if as_json else report_text(report, before))
+            show(to_json(report.model_dump(mode="json"), None) if as_json else report_text(report, before))
             sys.stdout.flush()
         if before is None:
-            _complain(f"watching '{report.sources}'; Ctrl+C ends it")
+            complain(f"watching '{report.sources}'; Ctrl+C ends it")
 
-    keep_current(build, _complain, sources_of(settings), settings.index)
+    keep_current(build, complain, sources_of(settings), settings.index)
 
 
 def _ask_lines(ask: Callable[..., "Answer"], files: list[str] | None) -> None:
@@ -294,101 +249,7 @@ def _ask_lines(ask: Callable[..., "Answer"], files: list[str] | None) -> None:
             answer = ask(question, files)
         except InputError as error:
             answer = Answer(question=question, text=str(error), answered=False, confidence=0.0, rejected=(str(error),))
-        print(_json(answer), flush=True)
-
-
-def _print_sentence(stage: "Stage") -> None:
-    """The newest sentence of an answer that is being written, on a line of its own."""
-    from rag.render import sentence_text
-
-    if stage.answer is not None and _utf8():
-        _print(sentence_text(stage.answer.sentences[-1]))
-        sys.stdout.flush()
-
-
-def _print_answer(answer: "Answer") -> None:
-    """For people: rich, coloured on a terminal only, wrapped to its width."""
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
-
-    from rag.render import REFUSAL, citation, one_line, pieces, warning, writer_text
-
-    if not _utf8():
-        _print(answer.text)
-        return
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
-    if not answer.answered:
-        console.print(Text(REFUSAL, style="bold"))
-        if answer.nearest:
-            console.print(Text("\nNearest passages, not an answer:", style="dim"))
-    elif answer.short and answer.short != answer.quotes[0].text and not answer.sentences:  # those are printed already
-        console.print(Text(one_line(answer.short), style="bold"))
-    for number, quote in enumerate(answer.quotes or answer.nearest, 1):
-        text = Text(f"[{number}] “" if answer.sentences else "“")
-        for part, marked in pieces(quote):
-            text.append(part, style="bold yellow" if marked and answer.answered else "" if answer.answered else "dim")
-        text.append("”")
-        console.print()
-        console.print(Padding(text, (0, 0, 0, 2)) if console.is_terminal else text)
-        console.print(Text(f"  — {citation(quote)}" + (f" · {quote.score:.0%}" if answer.answered else ""), style="cyan"))
-        if quote.state != "current":
-            console.print(Text(f"  ! {warning(quote)}", style="bold red"))
-    if written := writer_text(answer):
-        left_out = f" · {len(answer.rejected)} left out" if answer.rejected else ""
-        console.print(Text(f"\n{written}{left_out}", style="dim"))
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[["Progress"], None]]:
-    """A progress bar on standard error, when that is a terminal; else a line a stage."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    from rag.render import one_line
-
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}"),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        tasks: dict[str, Any] = {}
-
-        def tell(step: "Progress") -> None:
-            if step.stage not in tasks:
-                tasks[step.stage] = bar.add_task(step.stage, total=step.total or None, name="")
-            bar.update(tasks[step.stage], completed=step.done, total=step.total or None, name=one_line(step.source)[:40])
-
-        yield tell
-
-
-def report_text(report: "BuildReport", before: "BuildReport | None" = None) -> str:
-    """A build's report for people: what changed, what was skipped and why; not again what stood in the report before."""
-    from rag.render import one_line
-
-    lines: list[str] = []
-    for name, sign in (("added", "+"), ("changed", "~"), ("removed", "-")):
-        sources = getattr(report, name)
-        lines += [f"{sign} {one_line(source)} ({name})" for source in sources[:LISTED]]
-        if len(sources) > LISTED:
-            lines.append(f"{sign} … and {len(sources) - LISTED} more ({name}; --json lists all)")
-    told = {*before.skipped, *before.partly} if before else set()
-    for what, items in (("skipped", report.skipped), ("indexed in part", report.partly)):
-        lines += [f"! {one_line(item.source)} ({what}: {one_line(item.reason)})" for item in items if item not in told]
-    counted = (
-        f"{len(report.added)} added, {len(report.changed)} changed, {len(report.removed)} removed, {report.unchanged} unchanged"
-    )
-    in_part = f", {len(report.partly)} in part" if report.partly else ""
-    lines.append(f"{counted}, {len(report.skipped)} skipped{in_part}")
-    lines.append(
-        f"{report.documents} document{'s' * (report.documents != 1)}, {report.chunks} chunks ({report.embedded} embedded) "
-        f"in {report.seconds:.1f} s · {report.index}"
-    )
-    return "\n".join(lines)
+        print(answer_json(answer), flush=True)
 
 
 def _read_saved(file: Path) -> Iterator["Answer | Conversation"]:

@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 from test_worker import objects_pdf, slow_pdf
 
 from rag.assistant import Assistant
-from rag.cli import report_text
 from rag.documents import Unreadable, read_document
 from rag.embeddings import MiniLM
 from rag.folder import list_files
@@ -34,6 +33,7 @@ from rag.index import build_index, index_status
 from rag.library import Library
 from rag.quotes import header_of, place_of, verify_answer
 from rag.settings import Settings
+from rag.terminal import report_text
 from rag.types import BuildReport, Document
 
 FILES = Path(__file__).with_name("files")
