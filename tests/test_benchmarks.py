@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import charts, compared, floor, qa_model, run
+from benchmarks import charts, compared, floor, memory, qa_model, run
 from benchmarks.compared import Collection, Passage, Question
 from benchmarks.peers import MODULES, PACKAGES, TUNED, read_passages
 from benchmarks.peers.folio import words
@@ -271,3 +271,35 @@ def test_what_is_missing_is_said_before_anything_runs(tmp_path: Path, capsys: py
     with pytest.raises(SystemExit):
         run.parsed(["--data", str(tmp_path / "nowhere")])
     assert "nowhere' is not there" in capsys.readouterr().err
+
+
+# --- memory and growth ------------------------------------------------------------------------------------------------
+
+
+def test_questions_differ_and_are_the_same_each_time() -> None:
+    made = list(memory.questions(500))
+    assert made == list(memory.questions(500))
+    assert len({question for question, _ in made}) > 300
+    assert len({len(question) for question, _ in made}) > 50
+    assert not made[0][1]
+    assert not made[memory.TURNS][1]  # a conversation begins with a question that stands alone
+    assert 50 < sum(leans for _, leans in made) < 250
+
+
+def test_memory_is_judged_early_and_by_its_growth() -> None:
+    assert memory.problem({0: 400, 1: 500, 60: 900}) is None  # too few questions to tell
+    assert memory.problem({0: 400, 100: 699.9, 1000: 720, 3000: 724}) is None
+    assert memory.problem({100: 700.0}) == "the chat holds 700 MB after 100 questions; it should be under 700"
+    assert memory.growth({100: 600, 1000: 620, 2000: 650, 11_000: 670}) == 5
+    assert (memory.problem({100: 600, 1000: 620, 11_000: 670}) or "").startswith("the chat grows by 5 MB for every thousand")
+
+
+def test_the_chat_is_asked_as_its_page_asks(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "lamp.txt").write_text(ROOMS)
+    with memory.chat(tmp_path / "files", tmp_path, OMP_NUM_THREADS="1") as (process, http):
+        held = memory.measure(process, http, memory.TURNS)
+        assert memory.Page(http).ask("How many steps does the lamp room hold?", alone=True)["short"] == "212 steps"
+        assert held.keys() == {0, 1, memory.TURNS}
+        assert 100 < held[1] <= memory.peak(process)
+    assert (tmp_path / "index" / "feedback.jsonl").is_file()
