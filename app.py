@@ -26,7 +26,7 @@ from rag.errors import IndexMissing, InputError, RagError, Stopped
 from rag.library import Library
 from rag.quotes import file_state
 from rag.render import answer_html, draft_html, notice_html, sentence, stages_text, welcome_html
-from rag.serving import Login, check_host, free_port, guards, is_loopback, read_login, stay_offline
+from rag.serving import PAGES_KEPT, Login, check_host, free_port, guards, is_loopback, read_login, stay_offline
 from rag.source_view import documents_html, more_html, report_html, source_html
 from rag.suggest import suggest
 from rag.types import Answer, BuildReport, Document, Progress, Quote, Skipped, Stage
@@ -368,6 +368,7 @@ def serve(assistant: "Assistant", host: str, port: int, login: Login | None = No
         ssr_mode=False,
         mcp_server=False,  # `programs` has one
         run_history=False,
+        state_session_capacity=PAGES_KEPT,
         enable_monitoring=False,
         pwa=False,
         inbrowser=False,

@@ -38,6 +38,7 @@ FIRST_PORT = 7860
 # Whatever Gradio or the models' libraries would ask of the network, they don't. Set before either is imported.
 OFFLINE = {
     "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",  # else it keeps the last 10,000 questions' times, and sums them all up after each
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -72,6 +73,7 @@ FORM_PARTS = 2**20  # bytes that an upload's form needs around its files
 PORT = re.compile(r":\d+$")
 HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\]")
 SESSIONS = 1000  # most kept; the one not used for longest is signed out first
+PAGES_KEPT = 100  # of which Gradio keeps what it last showed, some 50 kB each; nothing here needs it
 LEAST_PASSWORD = 8  # characters
 WRONG = "The user or the password is wrong."
 WRONG_TRIES, WRONG_SECONDS = 5, 60  # after so many wrong passwords from one network in so many seconds, none is tried

@@ -272,3 +272,31 @@ def test_an_answer_kept_from_before_is_looked_up_anew(built: Any) -> None:
         assert state() == "renewed"
         built.build()
         assert state() == "removed"
+
+
+# --- what is kept of whoever asked ---
+
+FOUR_PAGES_OF_WHICH_TWO_ARE_KEPT = """
+import sys
+import httpx
+import app
+from benchmarks.memory import Page
+from rag import Assistant
+
+app.PAGES_KEPT = 2
+with Assistant.open(index=sys.argv[1]) as assistant:
+    blocks = app.serve(assistant, "127.0.0.1", app.free_port("127.0.0.1", 0))
+    with httpx.Client(base_url=blocks.local_url, timeout=120) as http:
+        pages = [Page(http) for _ in range(4)]
+        for page in pages:
+            page.ask("How much has Amazon invested in Anthropic?", alone=True)
+        kept, times = len(blocks.state_holder.session_data), len(blocks._queue.event_analytics)
+        forgotten = pages[0].ask("And Microsoft in OpenAI?", alone=False)
+print(kept, times, forgotten["understood"])
+"""
+
+
+def test_a_page_that_gradio_no_longer_keeps_goes_on(seeds_index: Path) -> None:
+    command = [sys.executable, "-c", FOUR_PAGES_OF_WHICH_TWO_ARE_KEPT, str(seeds_index)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=180, check=True).stdout
+    assert said.splitlines()[-1] == "2 1 How much has Microsoft invested in OpenAI?"
