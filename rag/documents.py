@@ -8,7 +8,6 @@ the catalogue keeps.
 import os
 import re
 import stat
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import cast
@@ -20,7 +19,7 @@ from rag.formats.extracted import Extracted, Unreadable
 from rag.types import Document, Kind
 from rag.worker import worker
 
-__all__ = ["DETECTION_BYTES", "Unreadable", "decode", "guess_title", "line_starts", "read_document"]
+__all__ = ["DETECTION_BYTES", "Unreadable", "decode", "guess_title", "read_document"]
 
 FILE_SECONDS = 60.0  # as Settings has it
 MOST_LINES = 3_000_000  # memory for cutting a text grows with its lines
@@ -130,10 +129,3 @@ def guess_title(text: str, kind: Kind, path: Path) -> str:
             return line
     stem = path.stem.replace("_", " ").strip()
     return "" if re.fullmatch(r"[\W\da-fA-F]*", stem) else stem  # a number or a hash tells nothing
-
-
-def line_starts(text: str) -> Iterator[int]:
-    """Offset of each line's first character; lines end at LF, CRLF or a lone CR."""
-    yield 0
-    for match in re.finditer(r"\r\n|\n|\r", text):
-        yield match.end()

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from rag.documents import Unreadable, line_starts, read_document
+from rag.documents import Unreadable, read_document
 from rag.errors import InputError
 from rag.folder import Listed
 from rag.formats.tables import header_span
@@ -80,14 +80,10 @@ def page_number(place: str) -> int | None:
     return int(match[1]) if match else None
 
 
-@lru_cache(maxsize=64)
-def _line_table(digest: str, text: str) -> list[int]:
-    return list(line_starts(text))
-
-
 def line_of(document: Document, offset: int) -> int:
-    """Line of a character, from 1."""
-    return bisect.bisect_right(_line_table(document.sha256, document.text), offset)
+    """Line of a character, from 1; lines end at LF, CRLF or a lone CR."""
+    text = document.text  # counted each time: tables of lines, and the texts they are of, would stay in memory
+    return 1 + text.count("\n", 0, offset) + text.count("\r", 0, offset) - text.count("\r\n", 0, offset + 1)
 
 
 def file_state(root: Path, document: Document) -> FileState:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_worker import slow_pdf
 
-from rag.documents import Unreadable, decode, guess_title, line_starts, read_document
+from rag.documents import Unreadable, decode, guess_title, read_document
 from rag.folder import Listed, list_files
 from rag.types import Document
 
@@ -100,13 +100,6 @@ def test_any_bytes_are_text_or_refused(data: bytes) -> None:
 def test_line_ends_are_kept_as_they_are(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.txt").write_bytes(text.encode())
     assert read(tmp_path, "a.txt").text == text
-
-
-@given(st.text("ab\r\n"))
-def test_line_starts_are_those_of_an_editor(text: str) -> None:
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    assert len(list(line_starts(text))) == len(lines)
-    assert all(text[start:].replace("\r\n", "\n").startswith(line) for start, line in zip(line_starts(text), lines, strict=True))
 
 
 # --- what is no text --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import os
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,10 +110,20 @@ def test_the_place_of_a_quote_is_checked(files: Path) -> None:
 @given(st.text("ab\r\n", min_size=1))
 def test_the_line_of_a_character_is_the_line_ends_before_it(text: str) -> None:
     document = Document("a", text, "0" * 64, 0, 0, "utf-8", "text", "")
+    ends = [end.end() for end in re.finditer(r"\r\n|\r|\n", text)]
     for offset in range(len(text)):
-        if text[offset - 1 : offset + 1] != "\r\n":
-            before = text[:offset].replace("\r\n", "\n").replace("\r", "\n")
-            assert line_of(document, offset) == before.count("\n") + 1
+        assert line_of(document, offset) == 1 + sum(end <= offset for end in ends)
+
+
+def test_no_text_is_kept_to_tell_its_lines() -> None:
+    class Text(str):
+        """A text whose end can be seen."""
+
+    text = Text("one\ntwo\n")
+    gone = weakref.ref(text)
+    assert line_of(Document("a", text, "0" * 64, 0, 0, "utf-8", "text", ""), 4) == 2
+    del text
+    assert gone() is None
 
 
 @given(text=st.text("Ab. \nThe It", min_size=1, max_size=80), data=st.data())
