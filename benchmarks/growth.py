@@ -1,39 +1,61 @@
 """How build, index, memory and questions grow with the collection: `python -m benchmarks.growth [--svg FILE]`.
 
 Text and questions are real. Vectors are made from real ones (`--real` passages are embedded), since embedding grows as the text
-does and would hide everything else; its speed is printed beside. Each size is built and asked in a process of its own. Then
-search over `--vectors` made vectors, exact and approximate: recall@10 against exact, and time.
+does and would hide everything else; its speed is printed beside. Each size is built and asked in a process of its own, whose
+memory is the most it held while building, made vectors left out. Then whole questions, reading included: about the files of
+`--sources` alone, and with these among `--among` other passages, by turns. Then search over `--vectors` made vectors, exact and
+approximate: recall@10 against exact, and time.
 """
 
 import argparse
 import json
 import math
 import os
-import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.corpus import MadeEncoder, docstrings, made_vectors, write_corpus
-from rag import dense, fulltext
+from benchmarks.latency import QUESTIONS as ASKED
+from benchmarks.memory import peak
+from benchmarks.memory import questions as made_questions
+from rag import Assistant, dense, fulltext
 from rag.catalog import Catalog
 from rag.dense import DenseIndex
-from rag.embeddings import Vectors, open_encoder
+from rag.embeddings import Encoder, Vectors, open_encoder
 from rag.index import build_index
 from rag.retrieval import retrieve
 from rag.settings import Settings
 
 SIZES = (100, 1_000, 10_000, 100_000)
 BYTES_A_PASSAGE = 367  # of the corpus, at 160 tokens a passage
+BYTES_A_FULL_PASSAGE = 410  # of its docstrings of at least `LONG` characters, each as one paragraph
 PASSAGES_A_FILE = 50
 QUESTIONS = 200
+WHOLE_QUESTIONS = 50  # asked with reading, besides those of `benchmarks.latency`
+LONG = 800  # characters of a docstring that fills passages: what is read is to be as long as in `--sources`
+
+
+class StoredEncoder(MadeEncoder):
+    """Made vectors in a file, mapped only while they are taken: the rest of them is none of the memory that a build needs."""
+
+    def __init__(self, real: Encoder, path: Path) -> None:
+        super().__init__(real, np.empty((0, 0), dtype=np.float32))
+        self.path = path
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self.vectors = np.load(self.path, mmap_mode="r")
+        found = super().encode(texts)
+        self.vectors = np.empty((0, 0), dtype=np.float32)
+        return found
 
 
 def milliseconds(run: Callable[[int], object], count: int) -> float:
@@ -46,20 +68,18 @@ def milliseconds(run: Callable[[int], object], count: int) -> float:
     return round(1000 * statistics.median(taken), 2)
 
 
-def measure(folder: Path, passages: int) -> dict[str, Any]:
-    """Build an index over that many passages, in `folder`, and ask it; texts and vectors are those in `folder`'s parent."""
-    named_texts = json.loads((folder.parent / "texts.json").read_text())
-    made = np.load(folder.parent / "made.npy", mmap_mode="r")
-    asked = np.load(folder.parent / "questions.npy")
-    encoder = MadeEncoder(open_encoder(None), made)
+def measure(folder: Path) -> dict[str, Any]:
+    """Build an index over `folder`'s files and ask it; vectors and questions are those in `folder`'s parent."""
+    encoder = StoredEncoder(open_encoder(None), folder.parent / "made.npy")
     sources, index = folder / "files", folder / "index"
-    write_corpus(sources, max(1, passages // PASSAGES_A_FILE), passages * BYTES_A_PASSAGE / 1e6, named_texts)
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the most that is held is counted from here
     built = build_index(sources, index, encoder=encoder)
     unchanged = build_index(sources, index, encoder=encoder)
     file = sorted(sources.rglob("*.rst"))[0]
     file.write_text(file.read_text().replace(" the ", " the very ", 1))
     changed = build_index(sources, index, encoder=encoder)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = peak(os.getpid())
+    asked = np.load(folder.parent / "questions.npy")
     texts = json.loads((folder.parent / "questions.json").read_text())
     knobs = Settings.load()
     with Catalog.open(index) as catalog:
@@ -82,6 +102,38 @@ def measure(folder: Path, passages: int) -> dict[str, Any]:
             "rarity_ms": milliseconds(lambda i: fulltext.rarity(catalog, texts[i]), len(texts)),
             "vectors_ms": milliseconds(lambda i: vectors.search(asked[i], knobs.candidates), len(texts)),
         }
+
+
+def whole_questions(folder: Path, sources: Path, among: int, named_texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Median milliseconds of a whole question to the files of `sources` alone, and of the same one with these among about so many
+    passages more, and what of it is retrieving; each question is asked of both by turns. Made vectors are in `folder`.
+    """
+    real = open_encoder(None)
+    made = StoredEncoder(real, folder / "made.npy")
+    made.name, made.fingerprint = real.name, real.fingerprint  # of the other passages alone: those of `sources` are embedded
+    files, alone, amid = folder / "asked", folder / "alone", folder / "amid"
+    shutil.copytree(sources, files / "own")
+    built = {"alone": build_index(files, alone, encoder=real).chunks}
+    shutil.copytree(alone, amid)
+    full = ((name, " ".join(text.split())) for name, text in named_texts if len(text) >= LONG)
+    write_corpus(files / "other", max(1, among // PASSAGES_A_FILE), among * BYTES_A_FULL_PASSAGE / 1e6, full)
+    built["amid"] = build_index(files, amid, encoder=made).chunks
+    asked = [*ASKED, *(question for question, leans in made_questions(WHOLE_QUESTIONS) if not leans)]
+    stages: dict[str, list[dict[str, float]]] = {"alone": [], "amid": []}
+    read: dict[str, list[int]] = {"alone": [], "amid": []}
+    with Assistant.open(index=alone, sources=files) as few, Assistant.open(index=amid, sources=files) as many:
+        for question in asked:
+            for name, assistant in (("alone", few), ("amid", many)):
+                hits = assistant.search(question, limit=assistant.settings.passages)
+                read[name].append(sum(map(len, real.tokenize([hit.chunk.text for hit in hits]))))
+                assistant.ask(question)  # an untimed one before
+                stages[name].append(assistant.ask(question).timings)
+    row: dict[str, Any] = {"questions": len(asked)}
+    for name, timed in stages.items():
+        row |= {f"passages_{name}": built[name], f"read_tokens_{name}": round(statistics.mean(read[name]))}
+        for stage in ("total", "retrieve", "read"):
+            row[f"{stage}_ms_{name}"] = round(1000 * statistics.median(one[stage] for one in timed), 1)
+    return row | {"times_as_long": round(row["total_ms_amid"] / row["total_ms_alone"], 2)}
 
 
 def approximate(made: Vectors, asked: Vectors) -> list[dict[str, Any]]:
@@ -167,6 +219,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="passages, about")
     parser.add_argument("--real", type=int, default=1000, help="passages embedded, from which vectors are made")
+    parser.add_argument("--sources", type=Path, default=Path("seeds"), help="files that whole questions are about")
+    parser.add_argument("--among", type=int, default=25_000, help="passages beside them, about; 0: no whole questions")
     parser.add_argument(
         "--vectors", type=int, default=dense.APPROXIMATE_FROM, help="made vectors for exact against approximate search"
     )
@@ -174,7 +228,7 @@ def main() -> None:
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)  # one size, in a process of its own
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.measure, options.sizes[0])))
+        print(json.dumps(measure(options.measure)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -189,18 +243,19 @@ def main() -> None:
         real = encoder.encode(passages)
         speed = len(real) / (time.perf_counter() - began)
         asked = encoder.encode(texts)
-        made = made_vectors(real, max(options.vectors, *options.sizes))
-        (folder / "texts.json").write_text(json.dumps(named_texts))
+        made = made_vectors(real, max(options.vectors, options.among, *options.sizes))
         np.save(folder / "made.npy", made)
         np.save(folder / "questions.npy", asked)
         (folder / "questions.json").write_text(json.dumps(texts))
         rows = []
         for size in options.sizes:
-            (folder / str(size)).mkdir()
-            command = [sys.executable, "-m", "benchmarks.growth", "--measure", str(folder / str(size)), "--sizes", str(size)]
+            write_corpus(folder / str(size) / "files", max(1, size // PASSAGES_A_FILE), size * BYTES_A_PASSAGE / 1e6, named_texts)
+            command = [sys.executable, "-m", "benchmarks.growth", "--measure", str(folder / str(size))]
             rows.append(json.loads(subprocess.run(command, capture_output=True, check=True, env=os.environ).stdout))
             print(json.dumps(rows[-1]), flush=True)
         print(json.dumps({"embedded_per_s": round(speed, 1), "cores": os.cpu_count()}), flush=True)
+        if options.among:
+            print(json.dumps(whole_questions(folder, options.sources, options.among, named_texts)), flush=True)
         for row in approximate(made[: options.vectors], asked):
             print(json.dumps({"vectors": options.vectors, **row}), flush=True)
         if options.svg:

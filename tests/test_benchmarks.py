@@ -2,14 +2,17 @@
 
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from benchmarks import charts, compared, floor, memory, qa_model, run
+from benchmarks import charts, compared, floor, growth, memory, qa_model, run
 from benchmarks.compared import Collection, Passage, Question
 from benchmarks.peers import MODULES, PACKAGES, TUNED, read_passages
 from benchmarks.peers.folio import words
@@ -303,3 +306,30 @@ def test_the_chat_is_asked_as_its_page_asks(tmp_path: Path) -> None:
         assert held.keys() == {0, 1, memory.TURNS}
         assert 100 < held[1] <= memory.peak(process)
     assert (tmp_path / "index" / "feedback.jsonl").is_file()
+
+
+def test_the_memory_of_a_build_is_its_own(tmp_path: Path) -> None:
+    ballast = bytearray(600 * 2**20)
+    ballast[:: 2**12] = b"x" * (len(ballast) // 2**12)
+    vectors = np.random.default_rng(1).standard_normal((50, 384)).astype(np.float32)
+    np.save(tmp_path / "made.npy", vectors)
+    np.save(tmp_path / "questions.npy", vectors[:2])
+    (tmp_path / "questions.json").write_text(json.dumps(["How many steps?", "What does rye bread cost?"]))
+    (tmp_path / "few" / "files").mkdir(parents=True)
+    (tmp_path / "few" / "files" / "lamp.rst").write_text(f"{ROOMS} {BREAD}")
+    command = [sys.executable, "-m", "benchmarks.growth", "--measure", str(tmp_path / "few")]
+    row = json.loads(subprocess.run(command, capture_output=True, check=True, cwd=run.ROOT).stdout)
+    assert row["passages"] == 1
+    assert 50 < row["build_memory_mb"] < 500 < memory.peak(os.getpid())
+
+
+def test_whole_questions_are_asked_of_few_passages_and_among_many(tmp_path: Path) -> None:
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "lamp.txt").write_text(ROOMS)
+    np.save(tmp_path / "made.npy", np.full((50, 384), 384**-0.5, dtype=np.float32))
+    other = [(f"town.street_{number}", f"{BREAD} Number {number} has {number * 7} windows. " * 15) for number in range(60)]
+    row = growth.whole_questions(tmp_path, tmp_path / "seeds", 50, other)
+    assert row["passages_alone"] == 1
+    assert row["passages_amid"] > 20
+    assert 10 < row["read_tokens_alone"] < row["read_tokens_amid"]
+    assert row["times_as_long"] > 1
