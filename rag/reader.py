@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rag.embeddings import Encoder, default_encoder_folder
+from rag.fulltext import content_words
+from rag.names import Names
 from rag.quotes import evidence
 from rag.spans import Calibration, Features, SpanScore, covered, decode, fits, listed
 from rag.types import Chunk, Hit, Span
@@ -65,13 +67,14 @@ class ExtractiveReader:
     def read(
         self, question: str, hits: Sequence[Hit], joined: Callable[[Chunk], Chunk], tell: Callable[[int], None] | None = None
     ) -> list[Span]:
-        found = self._spans(question, hits, [hit.chunk for hit in hits], tell)
+        names = Names(question, [hit.chunk.text for hit in hits])
+        found = self._spans(names, hits, [hit.chunk for hit in hits], tell)
         # An answer at a chunk's border may go on, or lean on what stands, in the next one: read the best such again, joined.
         by_id = {hit.chunk_id: hit for hit in hits}
         at_border = [span for span in found[:2] if _at_border(span, by_id[span.chunk_id].chunk)]
         if at_border:
             wide = list(dict.fromkeys(span.chunk_id for span in at_border))
-            again = self._spans(question, [by_id[i] for i in wide], [joined(by_id[i].chunk) for i in wide])
+            again = self._spans(names, [by_id[i] for i in wide], [joined(by_id[i].chunk) for i in wide])
             for span in at_border:
                 better = next((new for new in again if new.chunk_id == span.chunk_id and _overlap(new, span)), None)
                 if better is not None and better.score > span.score:
@@ -84,19 +87,30 @@ class ExtractiveReader:
         return kept
 
     def candidates(
-        self, question: str, hits: Sequence[Hit], chunks: Sequence[Chunk], tell: Callable[[int], None] | None = None
+        self, names: Names, hits: Sequence[Hit], chunks: Sequence[Chunk], tell: Callable[[int], None] | None = None
     ) -> list["Candidate"]:
         """The best spans of every passage with what is known of each; `chunks` are what is read, a hit's own or a wider one."""
+        question = names.question
         readings = self._readings(question, chunks, tell)
         found: list[Candidate] = []
         for hit, chunk, reading in zip(hits, chunks, readings, strict=True):
             whole = covered(hit.rarity, f"{chunk.context}\n{chunk.text}")
             for one in decode(reading, limit=SPANS_EACH):
                 begin, finish = evidence(chunk, chunk.start + one.start, chunk.start + one.end)
-                quoted = chunk.text[begin - chunk.start : finish - chunk.start]
-                kind = fits(question, chunk.text[one.start : one.end])
-                focus = covered(hit.rarity, quoted)
-                features = Features(reading.answerable, one.score, hit.similarity, whole, focus, hit.similarity, kind)
+                first, last = begin - chunk.start, finish - chunk.start
+                quoted, answer = chunk.text[first:last], chunk.text[one.start : one.end]
+                features = Features(
+                    answerable=reading.answerable,
+                    span=one.score,
+                    similarity=hit.similarity,
+                    coverage=whole,
+                    focus=covered(hit.rarity, quoted),
+                    sentence=hit.similarity,
+                    fits=fits(question, answer),
+                    echo=covered(dict.fromkeys(content_words(answer), 1.0), question),
+                    named=float(names.named(chunk.context, chunk.text[:last])),
+                    replaced=float(names.replaced(quoted, (one.start - first, one.end - first), chunk.context)),
+                )
                 found.append(Candidate(hit, chunk, reading, one, quoted, features))
         return self._compare_sentences(question, found)
 
@@ -126,12 +140,12 @@ class ExtractiveReader:
         ]
 
     def _spans(
-        self, question: str, hits: Sequence[Hit], chunks: Sequence[Chunk], tell: Callable[[int], None] | None = None
+        self, names: Names, hits: Sequence[Hit], chunks: Sequence[Chunk], tell: Callable[[int], None] | None = None
     ) -> list[Span]:
         """The candidates as spans, best first, each with the sentences that carry it; the items of a list together."""
-        several = ENUMERATION.search(question) is not None
+        several = ENUMERATION.search(names.question) is not None
         found: list[Span] = []
-        for candidate in self.candidates(question, hits, chunks, tell):
+        for candidate in self.candidates(names, hits, chunks, tell):
             answers = [candidate.span]
             items = listed(candidate.reading) if several else []
             if len(items) > 1 and items[-1].end - items[0].start <= LIST_CHARACTERS:

@@ -163,6 +163,12 @@ class Features(NamedTuple):
     """Cosine of the question and those sentences, for the first spans; for the rest that of the passage."""
     fits: float
     """1.0 when the span is of the asked kind, -1.0 when of another, 0.0 when none is asked."""
+    echo: float
+    """Share of the span's words that stand in the question: an answer seldom repeats what was asked."""
+    named: float
+    """1.0 when the headings and the passage up to those sentences speak of all that the question names, else 0.0."""
+    replaced: float
+    """1.0 when those sentences name another in place of one that the question names, else 0.0."""
 
 
 @dataclass(frozen=True, slots=True)

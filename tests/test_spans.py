@@ -13,12 +13,39 @@ from rag.errors import ModelError
 from rag.spans import Calibration, Features, covered, decode, fits, listed
 
 FITTED_JSON = {
-    "ranking": {"answerable": 1.0, "span": 0.25, "similarity": 2.0, "coverage": 1.0, "focus": 1.0, "sentence": 0.5, "fits": 1.0},
-    "confidence": {"answerable": 0.5, "span": 0.25, "similarity": 1.0, "coverage": 1.0, "focus": 0.0, "sentence": 0.5, "fits": 0.5},
+    "ranking": {
+        "answerable": 1.0,
+        "span": 0.25,
+        "similarity": 2.0,
+        "coverage": 1.0,
+        "focus": 1.0,
+        "sentence": 0.5,
+        "fits": 1.0,
+        "echo": -1.0,
+        "named": 1.0,
+        "replaced": 0.0,
+    },
+    "confidence": {
+        "answerable": 0.5,
+        "span": 0.25,
+        "similarity": 1.0,
+        "coverage": 1.0,
+        "focus": 0.0,
+        "sentence": 0.5,
+        "fits": 0.5,
+        "echo": 0.0,
+        "named": 2.0,
+        "replaced": -4.0,
+    },
     "intercept": -1.0,
     "threshold": 0.3,
 }
-FITTED = Calibration(Features(1.0, 0.25, 2.0, 1.0, 1.0, 0.5, 1.0), Features(0.5, 0.25, 1.0, 1.0, 0.0, 0.5, 0.5), -1.0, 0.3)
+FITTED = Calibration(
+    Features(1.0, 0.25, 2.0, 1.0, 1.0, 0.5, 1.0, -1.0, 1.0, 0.0),
+    Features(0.5, 0.25, 1.0, 1.0, 0.0, 0.5, 0.5, 0.0, 2.0, -4.0),
+    -1.0,
+    0.3,
+)
 
 
 def reading(
@@ -128,18 +155,22 @@ def test_a_shift_of_all_logits_changes_no_score(made: Reading, shift: float) -> 
 
 
 def test_score_and_probability_are_linear_and_logistic() -> None:
-    assert FITTED.score(Features(2.0, 4.0, 0.5, 0.5, 0.5, 0.5, 1.0)) == pytest.approx(6.25)
-    assert FITTED.probability(Features(2.0, 4.0, 0.5, 0.5, 0.5, 0.5, 1.0)) == pytest.approx(1 / (1 + np.exp(-(3.75 - 1.0))))
+    features = Features(2.0, 4.0, 0.5, 0.5, 0.5, 0.5, 1.0, 0.5, 1.0, 1.0)
+    assert FITTED.score(features) == pytest.approx(6.75)
+    assert FITTED.probability(features) == pytest.approx(1 / (1 + np.exp(-(1.75 - 1.0))))
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(-1, 1), st.floats(0, 1))
 def test_probability_stays_within_bounds_and_follows_the_score(
     answerable: float, span: float, similarity: float, coverage: float
 ) -> None:
-    here = FITTED.probability(Features(answerable, span, similarity, coverage, 0.0, 0.5, 0.0))
+    features = Features(answerable, span, similarity, coverage, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0)
+    here = FITTED.probability(features)
     assert 0 <= here <= 1
-    assert FITTED.probability(Features(answerable + 1, span, similarity, coverage, 0.0, 0.5, 0.0)) >= here
-    assert FITTED.probability(Features(answerable, span, similarity, coverage, 0.0, 0.5, 1.0)) >= here
+    assert FITTED.probability(features._replace(answerable=answerable + 1)) >= here
+    assert FITTED.probability(features._replace(fits=1.0)) >= here
+    assert FITTED.probability(features._replace(named=1.0)) >= here
+    assert FITTED.probability(features._replace(replaced=1.0)) <= here
 
 
 def test_calibration_is_read_from_the_folder(tmp_path: Path) -> None:

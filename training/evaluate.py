@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,18 @@ from rag.dense import DenseIndex
 from rag.embeddings import default_encoder_folder, open_encoder
 from rag.evaluation.metrics import calibration_error, exact, f1
 from rag.index import build_index
+from rag.names import Names
 from rag.quotes import evidence
 from rag.reader import MODEL, ExtractiveReader
 from rag.retrieval import retrieve
 from rag.spans import Calibration, Features, decode, listed
 from training.data import OWN, Corpus, Text, held_out, make_text, read_lines
+from training.swapped import names, swap
 
 PASSAGES = 16
 DEV_COLLECTIONS = 0.17  # share held out, as Corpus.load has it
 FALSE_REFUSALS = 0.05
+SWAPPED_WEIGHT = 0.25  # of a question with a name exchanged, in the fit of the probability: there are half as many as of the others
 
 
 def given_paragraph(reader: CrossEncoder, path: Path) -> dict[str, float]:
@@ -116,10 +120,12 @@ class Asked:
     document: str
     answerable: bool
     features: npt.NDArray[np.float64]
-    """(candidates, 7): rag.spans.Features."""
+    """(candidates, 10): rag.spans.Features."""
     right: npt.NDArray[np.bool_]
     paragraph: npt.NDArray[np.bool_]
     """the candidate is cut from a text that answers."""
+    swapped: bool = False
+    """made from another question by exchanging a name."""
 
 
 Golds = dict[int, list[tuple[int, int]]]
@@ -135,7 +141,8 @@ def ask(reader: ExtractiveReader, files: Files, questions: list[tuple[str, str, 
         for (document, question, golds), vector in zip(questions, vectors, strict=True):
             hits = retrieve(question, vector, catalog, dense, candidates=50, limit=PASSAGES)
             features, right, paragraph = [], [], []
-            for one in reader.candidates(question, hits, [hit.chunk for hit in hits]):
+            chunks = [hit.chunk for hit in hits]
+            for one in reader.candidates(Names(question, [chunk.text for chunk in chunks]), hits, chunks):
                 number = int(one.chunk.source.removesuffix(".txt"))
                 at = one.chunk.start
                 start, end = evidence(one.chunk, at + one.span.start, at + one.span.end)
@@ -160,20 +167,46 @@ def own_questions(corpus: Corpus) -> list[tuple[str, str, Golds]]:
     return [(document, question, golds) for (document, question), golds in merged.items()]
 
 
+def swapped_questions(corpus: Corpus, questions: list[tuple[str, str, Golds]]) -> list[tuple[str, str, Golds]]:
+    """Near misses made of the answerable questions: one about another of the same document's names, one about one of elsewhere."""
+    rng = random.Random(7)
+    of_document: dict[str, str] = {}
+    for text in corpus.texts:
+        if text.source in OWN:
+            document = text.id.split("/")[0]
+            of_document[document] = "\n".join(filter(None, [of_document.get(document), text.text]))
+    first = {document: next(iter(golds)) for document, _, golds in questions if golds}
+    elsewhere = [name for number in first.values() for name, count in names(corpus.texts[number].text).items() if count > 1]
+    made: list[tuple[str, str, Golds]] = []
+    for document, question, golds in questions:
+        if not golds:
+            continue
+        answers = [corpus.texts[number].text[start:end] for number, spans in golds.items() for start, end in spans]
+        for others in (None, rng.sample(elsewhere, 60)):
+            if other := swap(question, of_document[document], answers, others, rng):
+                made.append((document, other, {}))
+    return made
+
+
 def fit(asked: list[Asked]) -> Calibration:
     """Ranking weights, then probability and threshold over each question's first span.
 
     Ranking: the softmax over a question's spans puts its mass on right ones (a conditional logit), since only spans of one
-    question are ever compared. Probability: a logistic regression on the first span's features.
+    question are ever compared. Probability: a logistic regression on the first span's features, whose weights the questions with
+    a name exchanged help to fit; its scale is fitted without them, since nobody asks so many.
     """
     ranking = conditional_logit([a for a in asked if a.right.any()])
     first = [int((a.features @ ranking).argmax()) for a in asked]
     x = np.array([a.features[i] for a, i in zip(asked, first, strict=True)])
     right = np.array([a.right[i] for a, i in zip(asked, first, strict=True)])
     mean, spread = x.mean(0), x.std(0) + 1e-9
-    model = LogisticRegression(C=10.0, max_iter=2000).fit((x - mean) / spread, right)
+    swapped = np.array([a.swapped for a in asked])
+    weight = np.where(swapped, SWAPPED_WEIGHT, 1.0)
+    model = LogisticRegression(C=10.0, max_iter=2000).fit((x - mean) / spread, right, sample_weight=weight)
     confidence = model.coef_[0] / spread
-    intercept = float(model.intercept_[0] - (confidence * mean).sum())
+    logit = x @ confidence
+    scale = LogisticRegression(C=1e6).fit(logit[~swapped, None], right[~swapped])
+    confidence, intercept = confidence * scale.coef_[0, 0], float(scale.intercept_[0])
     probability = 1 / (1 + np.exp(-(x @ confidence + intercept)))
     threshold = float(np.quantile(probability[[a.answerable for a in asked]], FALSE_REFUSALS))
     return Calibration(Features(*map(float, ranking)), Features(*map(float, confidence)), intercept, threshold)
@@ -199,12 +232,18 @@ def conditional_logit(asked: list[Asked], penalty: float = 1e-3) -> npt.NDArray[
 
 
 def judge(asked: list[Asked], calibrations: list[Calibration]) -> dict[str, float | None]:
-    """Figures of the pipeline on the dev split, each question judged by its own calibration (cross-fitted or shipped)."""
-    probability, right, answerable, third, refused, reachable = [], [], [], [], [], []
+    """Figures of the pipeline on the dev split, each question judged by its own calibration (cross-fitted or shipped).
+
+    Questions with a name exchanged count in `swapped_refused` alone.
+    """
+    probability, right, answerable, third, refused, reachable, swapped = [], [], [], [], [], [], []
     for a, c in zip(asked, calibrations, strict=True):
         scores = [c.score(Features(*row)) for row in a.features]
         order = np.argsort(-np.array(scores), kind="stable")
         p = c.probability(Features(*a.features[order[0]]))
+        if a.swapped:
+            swapped.append(p < c.threshold)
+            continue
         probability.append(p)
         right.append(bool(a.right[order[0]]))
         third.append(bool(a.right[order[:3]].any()))
@@ -217,7 +256,8 @@ def judge(asked: list[Asked], calibrations: list[Calibration]) -> dict[str, floa
         "document_among_candidates": float(np.array(reachable)[y].mean()),
         "unanswerable_refused": float(f[~y].mean()), "answerable_refused": float(f[y].mean()),
         "auc_answerable": float(roc_auc_score(y, probability)), "auc_right": float(roc_auc_score(r, probability)),
-        "ece": calibration_error(probability, right), "n": len(asked),
+        "ece": calibration_error(probability, right), "n": len(y),
+        "swapped_refused": float(np.mean(swapped)), "n_swapped": len(swapped),
     }  # fmt: skip
 
 
@@ -297,7 +337,9 @@ def main() -> None:
             files = make_files(dev_texts(corpus, args.distractors), Path(folder))
             if "pipeline" in args.only:
                 reader = ExtractiveReader(network, Calibration.load(args.model), open_encoder(None))
-                asked = ask(reader, files, own_questions(corpus))
+                questions = own_questions(corpus)
+                asked = ask(reader, files, questions)
+                asked += [replace(a, swapped=True) for a in ask(reader, files, swapped_questions(corpus, questions))]
                 if args.calibrate:
                     save(fit(asked), args.model)
                 out["pipeline on dev, cross-fitted"] = judge(asked, crossed(asked))
