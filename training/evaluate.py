@@ -202,7 +202,8 @@ def fit(asked: list[Asked]) -> Calibration:
     mean, spread = x.mean(0), x.std(0) + 1e-9
     swapped = np.array([a.swapped for a in asked])
     weight = np.where(swapped, SWAPPED_WEIGHT, 1.0)
-    model = LogisticRegression(C=10.0, max_iter=2000).fit((x - mean) / spread, right, sample_weight=weight)
+    # The penalty also bounds what `replaced` weighs: no right first span of the dev split has it.
+    model = LogisticRegression(C=1.0, max_iter=2000).fit((x - mean) / spread, right, sample_weight=weight)
     confidence = model.coef_[0] / spread
     logit = x @ confidence
     scale = LogisticRegression(C=1e6).fit(logit[~swapped, None], right[~swapped])
