@@ -31,6 +31,7 @@ EPSILON = 1e-12  # of the layer norms
 WORDS = "embeddings.word_embeddings.weight"
 CLS, SEP = 101, 102
 STEP = 16  # word pieces; for each length, padding included, OpenVINO compiles and keeps code: 472 MB after 100 questions, so 258
+PASS = 48  # word pieces that could be read in the time that a pass takes, however little is read in it
 HIDDEN = -1e4  # added to the attention logits of padding
 
 Floats = npt.NDArray[np.float32]
@@ -60,7 +61,7 @@ class Bert:
         up the layers.
         """
         lengths = np.array([len(row) for row in rows])
-        longest = -(-int(lengths.max()) // STEP) * STEP
+        longest = padded(int(lengths.max()))
         ids = np.zeros((len(rows), longest), dtype=np.int64)
         for number, row in enumerate(rows):
             ids[number, : len(row)] = row
@@ -87,6 +88,36 @@ class Bert:
             raise ModelError(f"the model's layers cannot be compiled ({why}): reinstall the package and openvino") from error
         self._tensors = {}  # the compiled layers hold their own
         return request
+
+
+def padded(pieces: int) -> int:
+    """To how many word pieces a row of so many is filled up."""
+    return -(-pieces // STEP) * STEP
+
+
+def batches(lengths: Sequence[int], *, rows: int, pieces: int) -> list[slice]:
+    """Which of the rows, the longest first, are run together: so that passes and padding cost the least time in all.
+
+    A batch has at most `rows` rows, and at most `pieces` word pieces, padding included, unless it has one row.
+    """
+    least = [0]  # time for the first 0, 1, 2 … rows, in word pieces
+    begins = [0]  # where the last batch of these begins
+    for end in range(1, len(lengths) + 1):
+        best, begin = PASS + padded(lengths[end - 1]) + least[end - 1], end - 1
+        for first in range(end - 2, max(-1, end - 1 - rows), -1):
+            read = padded(lengths[first]) * (end - first)
+            if read > pieces:
+                break
+            if PASS + read + least[first] < best:
+                best, begin = PASS + read + least[first], first
+        least.append(best)
+        begins.append(begin)
+    found: list[slice] = []
+    end = len(lengths)
+    while end:
+        found.append(slice(begins[end], end))
+        end = begins[end]
+    return found[::-1]
 
 
 def library() -> Any:

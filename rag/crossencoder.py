@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
-from rag.bert import CLS, SEP, Bert, Floats, fingerprint, load_tensors, word_embeddings
+from rag.bert import CLS, SEP, Bert, Floats, batches, fingerprint, load_tensors, word_embeddings
 from rag.errors import ModelError
 
 QUESTION_TOKENS, PREFIX_TOKENS = 64, 48
+KEPT = 1000  # texts whose word pieces are kept: some 8 MB
 
 Ints = npt.NDArray[np.int64]
 
@@ -81,6 +83,7 @@ class CrossEncoder:
     def __init__(self, bert: Bert, heads: Heads, tokenizer: Tokenizer, *, window: int, stride: int, batch_tokens: int) -> None:
         self.bert, self.heads, self.tokenizer = bert, heads, tokenizer
         self.window, self.stride, self.batch_tokens = window, stride, batch_tokens
+        self._tokens = lru_cache(KEPT)(self._tokens_of)  # questions to the same files find the same passages
 
     @classmethod
     def load(cls, folder: Path, encoder_folder: Path, *, threads: int | None = None) -> CrossEncoder:
@@ -116,39 +119,32 @@ class CrossEncoder:
         The prefix is `title › heading` or ''. A text longer than the window is read in overlapping windows; each of its
         word pieces keeps the logits of the window in which it stands farthest from a border.
         """
-        asked = self._ids(question)[:QUESTION_TOKENS]
+        asked = self._tokens(question).ids[:QUESTION_TOKENS]
+        texts = [self._tokens(text) for _, text in passages]
         rows: list[_Row] = []
-        encodings = self.tokenizer.encode_batch([text for _, text in passages], add_special_tokens=False)
-        for i, (prefix, _) in enumerate(passages):
-            shown = prefix.strip().removesuffix("›").rstrip()
-            head = self._ids(f"{shown} › ")[:PREFIX_TOKENS] if shown else []
+        for i, ((prefix, _), tokens) in enumerate(zip(passages, texts, strict=True)):
+            head = self._tokens(_shown(prefix)).ids[:PREFIX_TOKENS]
             room = self.window - len(asked) - len(head) - 3
-            ids = encodings[i].ids
-            starts = range(0, max(1, len(ids) - self.stride), room - self.stride)
-            rows += [_Row(i, at, head, ids[at : at + room]) for at in starts]
+            starts = range(0, max(1, len(tokens.ids) - self.stride), room - self.stride)
+            rows += [_Row(i, at, head, tokens.ids[at : at + room]) for at in starts]
         logits = self._forward(asked, rows)
         return [
-            self._merge(encodings[i].offsets, text, [(row, logits[n]) for n, row in enumerate(rows) if row.passage == i])
-            for i, (_, text) in enumerate(passages)
+            _merge(tokens, [(row, logits[n]) for n, row in enumerate(rows) if row.passage == i]) for i, tokens in enumerate(texts)
         ]
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+    def _tokens_of(self, text: str) -> _Tokens:
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        return _Tokens(encoding.ids, offsets, word_numbers(offsets, text))
 
     def _forward(self, question: list[int], rows: Sequence[_Row]) -> list[_Logits]:
-        """Batches of similar length; ties are broken by content, so the order of the passages changes nothing."""
-        order = sorted(range(len(rows)), key=lambda n: (len(rows[n].prefix) + len(rows[n].ids), rows[n].prefix, rows[n].ids))
-        batches: list[list[int]] = []
-        fixed = len(question) + 3
-        for n in reversed(order):
-            longest = fixed + (len(rows[batches[-1][0]].prefix) + len(rows[batches[-1][0]].ids) if batches else 0)
-            if not batches or longest * (len(batches[-1]) + 1) > self.batch_tokens:
-                batches.append([])
-            batches[-1].append(n)
+        """The longest first; ties are broken by content, so the order of the passages changes nothing."""
+        inputs = [[CLS, *question, SEP, *row.prefix, *row.ids, SEP] for row in rows]
+        order = sorted(range(len(rows)), key=lambda n: (len(inputs[n]), inputs[n]), reverse=True)
         out: list[_Logits | None] = [None] * len(rows)
-        for batch in batches:
-            inputs = [[CLS, *question, SEP, *rows[n].prefix, *rows[n].ids, SEP] for n in batch]
-            tokens, answerable = self.heads(self.bert.states(inputs, len(question) + 2))
+        for some in batches([len(inputs[n]) for n in order], rows=len(rows), pieces=self.batch_tokens):
+            batch = order[some]
+            tokens, answerable = self.heads(self.bert.states([inputs[n] for n in batch], len(question) + 2))
             for row, n in enumerate(batch):
                 at = len(question) + 2 + len(rows[n].prefix)
                 out[n] = _Logits(
@@ -158,26 +154,14 @@ class CrossEncoder:
                 )
         return [logits for logits in out if logits is not None]
 
-    def _merge(self, offsets: Sequence[tuple[int, int]], text: str, parts: Sequence[tuple[_Row, _Logits]]) -> Reading:
-        """Windows of one passage → one Reading, on the scale of the window that answers best."""
-        best = max((logits for _, logits in parts), key=lambda logits: logits.answerable)
-        n = len(offsets)
-        merged = np.zeros((n, 3), dtype=np.float32)
-        depth = np.full(n, -1)
-        for row, logits in parts:
-            size = len(row.ids)
-            tokens = logits.tokens.copy()
-            tokens[:, :2] -= (logits.null - best.null) / 2
-            inner = np.minimum(
-                np.arange(size) + (n if row.at == 0 else 0), np.arange(size)[::-1] + (n if row.at + size == n else 0)
-            )
-            here = slice(row.at, row.at + size)
-            deeper = inner > depth[here]
-            merged[here][deeper] = tokens[deeper]
-            depth[here] = np.maximum(depth[here], inner)
-        where = np.array(offsets, dtype=np.int64).reshape(-1, 2)
-        start, end, inside = (np.ascontiguousarray(merged[:, i]) for i in range(3))
-        return Reading(best.answerable, best.null, where, start, end, inside, words=word_numbers(where, text))
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """A text's word pieces; `offsets` and `words` as in `Reading`."""
+
+    ids: list[int]
+    offsets: Ints
+    words: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +179,31 @@ class _Logits:
     answerable: float
     null: float
     tokens: Floats
+
+
+def _merge(tokens: _Tokens, parts: Sequence[tuple[_Row, _Logits]]) -> Reading:
+    """Windows of one passage → one Reading, on the scale of the window that answers best."""
+    best = max((logits for _, logits in parts), key=lambda logits: logits.answerable)
+    n = len(tokens.ids)
+    merged = np.zeros((n, 3), dtype=np.float32)
+    depth = np.full(n, -1)
+    for row, logits in parts:
+        size = len(row.ids)
+        scores = logits.tokens.copy()
+        scores[:, :2] -= (logits.null - best.null) / 2
+        inner = np.minimum(np.arange(size) + (n if row.at == 0 else 0), np.arange(size)[::-1] + (n if row.at + size == n else 0))
+        here = slice(row.at, row.at + size)
+        deeper = inner > depth[here]
+        merged[here][deeper] = scores[deeper]
+        depth[here] = np.maximum(depth[here], inner)
+    start, end, inside = (np.ascontiguousarray(merged[:, i]) for i in range(3))
+    return Reading(best.answerable, best.null, tokens.offsets, start, end, inside, words=tokens.words)
+
+
+def _shown(prefix: str) -> str:
+    """A prefix as it is read: without an empty last part."""
+    shown = prefix.strip().removesuffix("›").rstrip()
+    return f"{shown} › " if shown else ""
 
 
 def word_numbers(offsets: Ints, text: str) -> Ints:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.bert import fingerprint
+from rag.bert import batches, fingerprint
 from rag.errors import ModelError
 
 if TYPE_CHECKING:
@@ -131,9 +131,8 @@ class MiniLM(_Tokenizing):
         ]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
         vectors = np.empty((len(ids), MINILM_DIMENSION), dtype=np.float32)
-        while order:
-            count = min(self.batch_size, max(1, BATCH_TOKENS // len(ids[order[0]])))
-            batch, order = order[:count], order[count:]
+        for some in batches([len(ids[i]) for i in order], rows=self.batch_size, pieces=BATCH_TOKENS):
+            batch = order[some]
             for number, states in zip(batch, self.bert.states([ids[i] for i in batch]), strict=True):
                 mean = states[: len(ids[number])].mean(axis=0)
                 vectors[number] = mean / np.linalg.norm(mean)

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,8 +23,6 @@ from rag.errors import ModelError
 if TYPE_CHECKING:
     from rag.bert import Floats
     from rag.crossencoder import Ints, Reading
-
-CONSIDERED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +46,16 @@ def decode(reading: Reading, *, limit: int = 5, max_tokens: int = 40) -> list[Sp
     start = np.where(opens, reading.start.astype(np.float64), -np.inf)
     end = np.where(closes, reading.end.astype(np.float64), -np.inf)
     width = min(max_tokens, n)
-    scores = np.full((width, n), -np.inf)
-    for length in range(width):
-        scores[length, : n - length] = start[: n - length] + end[length:]
-    flat = scores.ravel()
-    keep = min(CONSIDERED * limit, flat.size)
-    best = np.argpartition(-flat, keep - 1)[:keep]
-    best = best[np.lexsort((best % n, best // n, -flat[best]))]
-    taken = np.zeros(n, dtype=bool)
+    # (length - 1, first) → score
+    scores = start + np.lib.stride_tricks.sliding_window_view(np.r_[end, np.full(width - 1, -np.inf)], width).T
     out: list[SpanScore] = []
-    for place in best:
-        length, first = divmod(int(place), n)
-        if not np.isfinite(flat[place]) or len(out) == limit:
+    while len(out) < limit:
+        length, first = divmod(int(scores.argmax()), n)  # of equal ones the shortest, then the first
+        if scores[length, first] == -np.inf:
             break
-        if taken[first : first + length + 1].any():
-            continue
-        taken[first : first + length + 1] = True
-        out.append(_span(reading, first, first + length, float(flat[place]) - reading.null))
+        out.append(_span(reading, first, first + length, float(scores[length, first]) - reading.null))
+        for other in range(width):
+            scores[other, max(0, first - other) : first + length + 1] = -np.inf
     return out
 
 
@@ -141,6 +133,7 @@ def covered(rarity: Mapping[str, float], text: str) -> float:
     return sum(weight for word, weight in rarity.items() if _stem(word) in held) / total
 
 
+@lru_cache(maxsize=2**14)
 def _stem(word: str) -> str:
     """Enough of a stem to match "invest", "invested" and "investments" with one another."""
     return SUFFIX.sub("", word) if len(word) > 4 else word.removesuffix("s")

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from rag.bert import STEP, WIDTH, WORDS, Bert, load_tensors, word_embeddings
+from rag.bert import PASS, STEP, WIDTH, WORDS, Bert, batches, load_tensors, padded, word_embeddings
 from rag.embeddings import default_encoder_folder
 from rag.errors import ModelError
 from rag.reader import MODEL
@@ -90,3 +92,25 @@ def test_the_network_that_is_trained_is_the_one_that_runs() -> None:
     assert {name: tensor.shape for name, tensor in to_bert(network.state_dict()).items()} == {
         name: tensor.shape for name, tensor in stored.items()
     }
+
+
+def cost(lengths: list[int], some: list[slice]) -> int:
+    return sum(PASS + padded(lengths[one.start]) * (one.stop - one.start) for one in some)
+
+
+@given(lengths=st.lists(st.integers(1, 256), max_size=40).map(lambda found: sorted(found, reverse=True)), rows=st.integers(1, 9))
+def test_batches_hold_every_row_once_within_bounds_at_the_least_cost(lengths: list[int], rows: int) -> None:
+    found = batches(lengths, rows=rows, pieces=600)
+    assert [at for some in found for at in range(len(lengths))[some]] == list(range(len(lengths)))
+    for some in found:
+        size = some.stop - some.start
+        assert 1 <= size <= rows
+        assert size == 1 or padded(lengths[some.start]) * size <= 600
+    alone = [slice(at, at + 1) for at in range(len(lengths))]
+    pairs = [slice(at, min(at + 2, len(lengths))) for at in range(0, len(lengths), 2)]
+    assert cost(lengths, found) <= cost(lengths, alone)
+    assert rows == 1 or cost(lengths, found) <= cost(lengths, pairs)
+
+
+def test_short_rows_are_not_filled_up_to_a_long_one() -> None:
+    assert batches([200, 190, 20, 20, 20], rows=32, pieces=1024) == [slice(0, 2), slice(2, 5)]
