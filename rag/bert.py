@@ -124,7 +124,10 @@ def library() -> Any:
     """The module `openvino`, without its telemetry, which else reports every import: where that can't be imported it has a stub."""
     if "openvino" not in sys.modules:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: raises ImportError
-    return importlib.import_module("openvino")
+    try:
+        return importlib.import_module("openvino")
+    except ImportError as error:
+        raise ModelError(f"openvino cannot be imported ({error}); reinstall it: pip install --force-reinstall openvino") from error
 
 
 def load_tensors(weights: Path) -> dict[str, Floats]:

@@ -23,7 +23,7 @@ from rag.bert import CLS, SEP, Bert, Floats, batches, fingerprint, load_tensors,
 from rag.errors import ModelError
 
 QUESTION_TOKENS, PREFIX_TOKENS = 64, 48
-KEPT = 1000  # texts whose word pieces are kept: some 8 MB
+KEPT = 1000  # texts whose word pieces are kept: some 10 MB
 
 Ints = npt.NDArray[np.int64]
 
@@ -105,12 +105,12 @@ class CrossEncoder:
             stored = load_tensors(folder / "model.safetensors")
             heads = Heads.of(stored)
             tokenizer = Tokenizer.from_file(str(encoder_folder / "tokenizer.json"))
+            bert = Bert(stored, words, threads=threads)
+            sizes = {name: int(card[name]) for name in ("window", "stride", "batch_tokens")}
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise ModelError(f"the reader's weights cannot be read ({error}): reinstall the package") from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        bert = Bert(stored, words, threads=threads)
-        sizes = {name: int(card[name]) for name in ("window", "stride", "batch_tokens")}
         return cls(bert, heads, tokenizer, **sizes)
 
     def read(self, question: str, passages: Sequence[tuple[str, str]]) -> list[Reading]:

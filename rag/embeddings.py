@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.bert import batches, fingerprint
 from rag.errors import ModelError
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ def open_encoder(folder: Path | None, *, batch_size: int = 32, threads: int | No
     weights = chosen / "model.safetensors"
     if not weights.is_file() or not (chosen / "tokenizer.json").is_file():
         raise ModelError(f"encoder folder '{chosen}' needs model.safetensors and tokenizer.json; set RAG_ENCODER to another")
+    from rag.bert import fingerprint
+
     digest = fingerprint(weights)
     if digest == MINILM_SHA256:
         return MiniLM(chosen, batch_size, threads)
@@ -125,6 +126,8 @@ class MiniLM(_Tokenizing):
         return Bert(load_tensors(weights), word_embeddings(weights), threads=self.threads)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
+        from rag.bert import batches
+
         ids = [
             encoding.ids[: MINILM_TOKENS - 1] + encoding.ids[-1:] if len(encoding.ids) > MINILM_TOKENS else encoding.ids
             for encoding in self.tokenizer.encode_batch(list(texts))

@@ -71,8 +71,8 @@ def complete(question: str, history: Sequence[Answer], *, longest: int = LONGEST
     """The question as it reads without the conversation before it; the question itself when it stands alone.
 
     `history` holds the conversation's answers, oldest first; the last six count. `spelled` says how the files write a word, for
-    names that are typed in small letters. The result is at most `longest` characters
-    when the question is, and is unchanged when completed again with the same history.
+    names that are typed in small letters. The result is at most `longest` characters when the question is, and is unchanged when
+    completed again with the same history.
     """
     completed = _completed(question, history, spelled)
     if completed == question or len(completed) > longest:

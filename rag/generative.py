@@ -58,6 +58,7 @@ LONGEST_CLAIM = 4000  # characters without a finished citation; what is longer i
 LONGEST_SENTENCE = 500  # characters; what is longer is no sentence
 MOST_CITATIONS = 8  # of one sentence
 LONGEST_SHOWN = 120  # characters of a dropped sentence that are listed with the reason
+FIRM = 0.2  # least probability that a cited quote answers; one that is only about the question, and no answer, was given 0.17
 REPEATS = 2  # sentences said again, one after the other, before a model is taken to be caught in a loop
 
 
@@ -283,7 +284,7 @@ def _check(
         if where is None:
             return [], f"“{one_line(words)[:LONGEST_SHOWN]}” is not in {one_line(chunk.source)}"
         span = judge(number, *evidence(chunk, *where))
-        if span is None or span.probability < threshold:
+        if span is None or span.probability < max(threshold, FIRM):
             return [], "its quote does not answer the question"
         answers += [text[start:end] for start, end in span.answers]
         context.append(chunk.context)

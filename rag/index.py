@@ -119,6 +119,7 @@ def index_status(settings: Settings) -> dict[str, Any]:
     try:
         with Catalog.open(settings.index) as catalog, catalog.snapshot():
             meta = catalog.meta()
+            check_format(meta, settings.index)
             root = settings.sources or recorded_sources(settings.index, meta) or DEFAULT_SOURCES
             live = catalog.files()
             skipped, partly = catalog.skipped(), catalog.partly()
@@ -153,10 +154,20 @@ def manifest(encoder: Encoder, settings: Settings, salt: str = "") -> dict[str, 
     }
 
 
+def check_format(meta: dict[str, str], index: Path) -> None:
+    """Raises IndexMismatch for an index that another version of Folio has built."""
+    if (found := meta.get("format", catalogs.FORMAT)) != catalogs.FORMAT:
+        raise IndexMismatch(
+            f"the index in '{index}' has format {found[:20]}, this version of Folio reads {catalogs.FORMAT}; "
+            f"rebuild it: rag build --fresh --index {index}"
+        )
+
+
 def check_manifest(meta: dict[str, str], encoder: Encoder, settings: Settings) -> None:
     """Raises IndexMismatch, naming the first difference and the remedy, unless `meta` fits these settings."""
     expected = manifest(encoder, settings, meta.get("salt", ""))
-    names = {"format": "index format", "fingerprint": "weights of the encoder", "chunk_tokens": "chunk_tokens"}
+    names = {"fingerprint": "weights of the encoder", "chunk_tokens": "chunk_tokens"}
+    check_format(meta, settings.index)
     for key, value in expected.items():
         if meta.get(key) != value:
             raise IndexMismatch(

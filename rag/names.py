@@ -17,9 +17,13 @@ INSIDE = re.compile(r"\b[a-z]+,? ['\"“‘(]?((?:[A-Z]\w*[ -]?)+)")
 RUN = re.compile(r"[A-Z]\w*(?:[ -][A-Z]\w*)*")
 LOWER = re.compile(r"\b[a-z]\w+")
 BETWEEN = re.compile(r"[ -]|\. | & ")  # the words of one name
-YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
+# Not part of an amount: "2019", but neither "$2019" nor "2,019" nor "2019 people".
+YEAR = re.compile(r"(?<![\d.,$€£¥])(?:1\d|20)\d\d(?![\d%$€£¥]|[.,]\d| ?(?:[a-z]{3,}s|people|k?m)\b)")
+OPENING = re.compile(r"(?:^|[.!?:]\s)\W*$")  # what a capital letter follows anyway
 ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)")
 SPELT = re.compile(r"[A-Z]{2,5}")
+STROKES = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
+GLUED = re.compile(r"(?<=[^\W\d_])(?=\d)")
 ACCENTS = re.compile(r"[\u0300-\u036f]")  # once taken apart from their letters
 # Written with a capital, but no names: parts of dates, forms of address and offices are written in many ways.
 NO_NAMES = STOPWORDS | frozenset(
@@ -46,19 +50,22 @@ class Names:
     def asked(self) -> tuple[tuple[str, ...], ...]:
         """The question's names, each as its words."""
         question = unicodedata.normalize("NFC", self.question)
-        trusted = any(char.isupper() for char in question)
+        # All capitals, or one on every word that says something: written as a heading, so they tell no names.
+        telling = [word for word in WORD.findall(question)[1:] if word.lower() not in NO_NAMES and word[0].isalpha()]
+        trusted = len(telling) < 3 or not all(word[0].isupper() for word in telling)
+        trusted = trusted and any(char.isupper() for char in question)
         names: list[list[str]] = []
         end = -1  # of the last name
         for match in WORD.finditer(question):
             word = match[0]
             joins = end >= 0 and BETWEEN.fullmatch(question[end : match.start()]) is not None
-            year = YEAR.fullmatch(word) is not None
+            year = YEAR.match(question, match.start()) is not None
             joins = joins and not year and YEAR.fullmatch(names[-1][-1]) is None
             if word.isdigit():
                 name = joins or year
             elif len(word) < 2 or word.lower() in NO_NAMES or ORDINAL.fullmatch(word):
                 name = False
-            elif trusted and match.start() > 0:
+            elif trusted and not OPENING.search(question[: match.start()]):
                 name = word[0].isupper() or any(char.isdigit() for char in word)
             else:
                 name = word.lower() in self.known or any(char.isdigit() for char in word)
@@ -112,13 +119,16 @@ def _holds(text: str, folded: str, name: tuple[str, ...]) -> bool:
 def _stands(word: str, text: str, folded: str) -> bool:
     """Whether a word stands in a text: in another form ("Germany" for "Germans"), or spelt out when it is initials."""
     stem = _folded(word)
-    stem = stem.removesuffix("s") if len(stem) > 4 else stem
+    stem = stem.removesuffix("s") if len(stem) > 4 or (word[:-1].isupper() and len(word) > 2) else stem
     ends = "" if len(stem) > 4 and not stem[-1].isdigit() else r"(?:s|es)?\b"
     if re.search(rf"\b{re.escape(stem)}{ends}", folded):
         return True
-    return SPELT.fullmatch(word) is not None and re.search(r"\b" + r"\w+[ -]".join(word) + r"\w", text) is not None
+    if SPELT.fullmatch(word) is None:
+        return False
+    initials, where = (word, text) if len(word) == 2 else (word.lower(), folded)  # in two small letters many words begin
+    return re.search(r"\b" + r"\w+[ -](?:(?:of|and|for|the) )?".join(initials) + r"\w", where) is not None
 
 
 def _folded(text: str) -> str:
-    """Lower case, without accents."""
-    return ACCENTS.sub("", unicodedata.normalize("NFKD", text.lower()))
+    """Lower case, without accents, and with a space between a word and its number: "graviton 4"."""
+    return GLUED.sub(" ", ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold())).translate(STROKES))

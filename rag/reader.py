@@ -25,7 +25,7 @@ ENUMERATION = re.compile(
 LIST_CHARACTERS = 700  # items of one list are quoted together up to this length
 COMPARED = 8  # sentences embedded for one question
 SPANS_EACH = 3  # answers taken from one passage
-READ_AT_ONCE = 8  # passages; all at once is hardly faster on a CPU
+READ_AT_ONCE = 8  # passages; `tell` is heard in between
 
 
 class Reader(Protocol):
@@ -109,7 +109,7 @@ class ExtractiveReader:
                     fits=fits(question, answer),
                     echo=covered(dict.fromkeys(content_words(answer), 1.0), question),
                     named=float(names.named(chunk.context, chunk.text[:last])),
-                    replaced=float(names.replaced(quoted, (one.start - first, one.end - first), chunk.context)),
+                    replaced=float(names.replaced(quoted, (one.start - first, one.end - first), _topic(names, chunk, begin))),
                 )
                 found.append(Candidate(hit, chunk, reading, one, quoted, features))
         return self._compare_sentences(question, found)
@@ -191,3 +191,11 @@ def _at_border(span: Span, chunk: Chunk) -> bool:
 
 def _overlap(one: Span, other: Span) -> bool:
     return one.source == other.source and one.start < other.end and other.start < one.end
+
+
+def _topic(names: Names, chunk: Chunk, begin: int) -> str:
+    """What a quote beginning there may leave unsaid: title, headings, and the sentence before if it speaks of two things asked."""
+    for start, end in (unit for unit in chunk.sentences[::-1] if unit[1] <= begin):
+        text = chunk.text[start - chunk.start : end - chunk.start]
+        return f"{chunk.context}\n{text}" if len(names.asked) - len(names.unheld(text)) > 1 else chunk.context
+    return chunk.context

@@ -292,6 +292,7 @@ with Assistant.open(index=sys.argv[1]) as assistant:
             page.ask("How much has Amazon invested in Anthropic?", alone=True)
         kept, times = len(blocks.state_holder.session_data), len(blocks._queue.event_analytics)
         forgotten = pages[0].ask("And Microsoft in OpenAI?", alone=False)
+    blocks.close(verbose=False)
 print(kept, times, forgotten["understood"])
 """
 

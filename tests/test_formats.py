@@ -579,6 +579,9 @@ def test_a_sentence_that_runs_over_a_page_stays_one_and_pages_are_known() -> Non
     assert found.places == ((0, "page 1"), (44, "page 2"))
 
 
+PICTURE = "q 500 0 0 700 50 50 cm BI /W 1 /H 1 /CS /G /BPC 8 ID 0 EI Q"  # all that is on a scanned page
+
+
 def test_a_page_without_text_has_no_place_but_counts() -> None:
     assert [name for _, name in extract(pdf(put(72, 700, "One."), "0 0 5 5 re f", put(72, 700, "Three.")), ".pdf").places] == [
         "page 1",
@@ -587,7 +590,7 @@ def test_a_page_without_text_has_no_place_but_counts() -> None:
 
 
 def test_pages_of_a_pdf_that_hold_no_text_are_named_and_blank_ones_are_not() -> None:
-    words, drawing, blank = put(72, 700, "The keeper has two geese."), "0 0 5 5 re f", ""
+    words, drawing, blank = put(72, 700, "The keeper has two geese."), PICTURE, ""
     pages = [words, blank, drawing, drawing, drawing, words, put(72, 700, " "), drawing, words]
     assert extract(pdf(*pages), ".pdf").unread == (
         "no text layer on pages 3–5, 8 (scanned?); run OCR over the file, e.g. ocrmypdf --skip-text IN.pdf OUT.pdf, and build again"
@@ -596,18 +599,21 @@ def test_pages_of_a_pdf_that_hold_no_text_are_named_and_blank_ones_are_not() -> 
     assert (
         "on pages 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, … (20 in all)" in extract(pdf(*[words, drawing] * 20), ".pdf").unread
     )
-    assert extract(pdf(words, blank), ".pdf").unread == ""
+    for nothing in (blank, "0 0 600 800 re f", "72 400 400 0.5 re f"):
+        assert extract(pdf(words, nothing), ".pdf").unread == "", "a ground or a rule is no scan"
 
 
 def test_a_damaged_page_of_a_pdf_is_named() -> None:
     whole = pdf(put(72, 700, "The keeper has two geese."), put(72, 700, "And a goat."))
     found = extract(whole.replace(b"7 0 obj << /Type /Page ", b"7 0 obj << /Type /Pag3 "), ".pdf")
     assert (found.text, found.unread) == ("The keeper has two geese.\n", "page 2 damaged, and not read")
+    with pytest.raises(Unreadable, match="none of its pages"):
+        extract(whole.replace(b"/Type /Page ", b"/Type /Pag3 "), ".pdf")
 
 
 def test_what_is_unread_of_a_file_is_told_until_it_can_be_read(empty: Workplace) -> None:
     words = put(72, 700, "The keeper has two geese.")
-    empty.write("geese.pdf", pdf(words, "0 0 5 5 re f"))
+    empty.write("geese.pdf", pdf(words, PICTURE))
     empty.write("plain.txt", "A goat.")
     first = empty.build()
     [partly] = first.partly

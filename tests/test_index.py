@@ -357,7 +357,7 @@ def test_an_index_rebuilt_with_another_encoder_is_noticed_by_an_open_assistant(b
 def test_another_format_is_a_mismatch_naming_the_remedy(built: Workplace) -> None:
     with Catalog.open(built.index, create=True) as catalog:
         catalog.set_meta({"format": "0"})
-    with pytest.raises(IndexMismatch, match=r"index format 0, .*rag build --fresh"):
+    with pytest.raises(IndexMismatch, match=r"has format 0, .*rag build --fresh --index"):
         built.open()
     with pytest.raises(IndexMismatch, match="--fresh"):
         built.build()

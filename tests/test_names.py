@@ -85,8 +85,37 @@ def test_what_the_answer_itself_names_replaces_nothing() -> None:
 
 
 @given(st.text(max_size=80), st.lists(st.text(max_size=120), max_size=3))
-def test_any_question_and_any_text(question: str, texts: list[str]) -> None:
+def test_any_question_speaks_of_what_it_names_and_any_text_can_be_looked_through(question: str, texts: list[str]) -> None:
     names = Names(question, texts)
+    assert names.named(question)
     for text in texts:
-        assert names.named(text) == (names.unheld(text) == [])
-        assert not names.replaced(text, (0, len(text)), question) or names.unheld(text)
+        assert names.named(text, question)
+        names.replaced(text, (0, len(text)), question)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("How much memory do the GPUs have?", "Each GPU has 80 GB."),
+        ("What does the FBI cost?", "The Federal Bureau of Investigation costs 11 billion."),
+        ("Does the office have a VPN?", "A virtual private network links the offices."),
+        ("How fast is Graviton4?", "Graviton 4 is fast."),
+        ("How fast is the Graviton 4 chip?", "graviton4 is fast."),
+        ("What is made in Łódź?", "Cloth is made in Lodz."),
+        ("Who lives in the Lindenstraße?", "LINDENSTRASSE 4 is Ada's."),
+        ("Who charged 1500 dollars a month?", "Tamsin Logic charged $1,500 a month."),
+        ("HOW LONG DOES SHIPPING TAKE?", "Delivery takes two days."),
+        ("How Long Does Delivery Abroad Take?", "It takes nine days."),
+        ("Hi! Please tell me how long it takes.", "It takes nine days."),
+    ],
+)
+def test_what_is_written_otherwise_is_named(question: str, text: str) -> None:
+    assert Names(question, [text]).named(text)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [("What did Nordvik earn in 2019?", "Nordvik earned 2 million."), ("How fast is Graviton4?", "Graviton3 is fast.")],
+)
+def test_what_is_not_mentioned_is_not_named(question: str, text: str) -> None:
+    assert not Names(question, [text]).named(text)

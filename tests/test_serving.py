@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -240,7 +241,9 @@ def test_too_large_requests_are_refused_unread(address: str) -> None:
         head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=20) as connection:
             connection.sendall(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n".encode())
-            return connection.recv(4096).decode()
+            answer = HTTPResponse(connection)
+            answer.begin()
+            return f"{answer.status}\r\n{answer.read().decode()}"
 
     assert "413" in post("/api/answer", content_length=str(serving.MOST_JSON + 1)).split("\r\n")[0]
     assert "413" in post("/gradio_api/queue/join", content_length=str(10**12)).split("\r\n")[0]

@@ -55,7 +55,7 @@ class _Block:
 def extract(data: bytes, suffix: str) -> Extracted:
     """Paragraphs, headings and the rows of tables, page by page ("page 3", counted from 1 as viewers do).
 
-    What is printed on every page, such as a running title, is kept where it stands first. Pages with something on them but no
+    What is printed on every page, such as a running title, is kept where it stands first. Pages with a picture and no
     text are named in `unread`.
     """
     import pypdfium2
@@ -75,6 +75,8 @@ def extract(data: bytes, suffix: str) -> Extracted:
         document.close()
     pages = [rows for rows, _ in read]
     if not any(pages):
+        if all(reason == DAMAGED for _, reason in read):
+            raise Unreadable("damaged: pdfium can read none of its pages")
         raise Unreadable("no text layer: a scan; run OCR over it, e.g. ocrmypdf IN.pdf OUT.pdf, and build again")
     found = _write(_without_repeats(pages), "" if JUNK_TITLE.match(title) else title)
     return replace(found, unread=_unread([reason for _, reason in read]))
@@ -90,18 +92,19 @@ def _read_page(document: Any, number: int) -> tuple[list[Row], str]:
     except pypdfium2.PdfiumError:
         return [], DAMAGED
     rows = read_rows(page, text)
-    reason = "" if rows or not _drawn_on(page) else NO_TEXT
+    reason = "" if rows or not _pictured(page) else NO_TEXT
     text.close()
     page.close()
     return rows, reason
 
 
-def _drawn_on(page: Any) -> bool:
-    """Whether anything but text, such as a picture, is on a page."""
+def _pictured(page: Any) -> bool:
+    """Whether a picture is on a page; a rule or a coloured ground alone says nothing."""
     import pypdfium2.raw as pdfium
 
     objects = (pdfium.FPDFPage_GetObject(page.raw, i) for i in range(pdfium.FPDFPage_CountObjects(page.raw)))
-    return any(pdfium.FPDFPageObj_GetType(one) != pdfium.FPDF_PAGEOBJ_TEXT for one in objects)
+    kinds = (pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM)
+    return any(pdfium.FPDFPageObj_GetType(one) in kinds for one in objects)
 
 
 def _unread(reasons: Sequence[str]) -> str:
