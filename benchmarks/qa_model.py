@@ -6,11 +6,11 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from rag.bert import WORDS
 from rag.embeddings import default_encoder_folder
 from rag.reader import MODEL
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-EMBEDDINGS = "embeddings.word_embeddings.weight"
 
 
 def export(folder: Path) -> None:
@@ -22,7 +22,7 @@ def export(folder: Path) -> None:
     encoder = default_encoder_folder()
     stored = load_file(MODEL / "model.safetensors")
     tensors = {f"bert.{name}": tensor.float() for name, tensor in stored.items() if not name.startswith("heads.")}
-    tensors[f"bert.{EMBEDDINGS}"] = load_file(encoder / "model.safetensors")[EMBEDDINGS].float()
+    tensors[f"bert.{WORDS}"] = load_file(encoder / "model.safetensors")[WORDS].float()
     for kind in ("weight", "bias"):
         tensors[f"qa_outputs.{kind}"] = stored[f"heads.tokens.{kind}"][:2].float().contiguous()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

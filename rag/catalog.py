@@ -445,7 +445,7 @@ def is_damage(error: Exception) -> bool:
 
 def damaged(path: Path, error: Exception) -> IndexDamaged:
     """The error to raise when SQLite cannot make sense of the file."""
-    return IndexDamaged(f"the catalogue '{path}' cannot be read ({error}); rebuild it: rag build --fresh")
+    return IndexDamaged(f"the catalogue '{path}' cannot be read ({error}); rebuild it: rag build --fresh --index {path.parent}")
 
 
 def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -172,7 +172,7 @@ def check_manifest(meta: dict[str, str], encoder: Encoder, settings: Settings) -
         if meta.get(key) != value:
             raise IndexMismatch(
                 f"this index was built with {names.get(key, key)} {meta.get(key, 'unknown')[:20]}, "
-                f"and the settings say {value[:20]}; rebuild it: rag build --fresh"
+                f"and the settings say {value[:20]}; rebuild it: rag build --fresh --index {settings.index}"
             )
 
 
